@@ -1,0 +1,282 @@
+"""The contract of a provider: what turns a request into HTTP, and events into chunks.
+
+A codec is a wire format and is pure: it owns no thread, socket, clock or environment. A provider is whom one calls:
+a name, an address, a key and a codec. Flow: `Codec.encode(request, provider)` gives an `HttpRequest`; the events of
+its answer go through one `Decoder`, which gives chunks; an error answer goes through `Codec.error`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, Union
+
+import attrs
+
+from streamkit.errors import DecodeError, ProviderError, printable
+from streamkit.framing import Event
+from streamkit.types.chunks import (
+    Chunk,
+    Source,
+    SourceChunk,
+    StepFinishChunk,
+    TextChunk,
+    ThinkingChunk,
+    ToolCallChunk,
+    ToolCallDeltaChunk,
+    ToolCallStartChunk,
+)
+from streamkit.types.request import ChatRequest
+from streamkit.types.response import StepState
+from streamkit.types.secret import Secret
+
+__all__ = [
+    "Codec",
+    "Decoder",
+    "HttpRequest",
+    "Key",
+    "Model",
+    "Provider",
+    "parse_arguments",
+    "parse_json",
+    "scrub",
+]
+
+Key = Union[str, Secret, Callable[[], str]]
+"""A key, or a callable that gives the current one (rotating tokens); it is asked once a request."""
+
+
+@attrs.frozen(kw_only=True)
+class HttpRequest:
+    """One POST: `secrets` are headers that carry a key, kept apart so that they print as [REDACTED]."""
+
+    url: str
+    body: bytes = attrs.field(repr=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    secrets: Mapping[str, Secret] = attrs.field(factory=dict)
+
+
+class Provider(Protocol):
+    """Whom one calls. Build one with a class of `streamkit.providers`."""
+
+    @property
+    def name(self) -> str:
+        """Its name in errors and metadata, such as "openai"."""
+
+    @property
+    def base_url(self) -> str:
+        """Its address, without a trailing slash. May block: an embedded server starts here."""
+
+    @property
+    def codec(self) -> Codec:
+        """Its wire format."""
+
+    def secret(self) -> Secret | None:
+        """Give the key to send, or None where none is needed; asked once a request."""
+
+    def model(self, name: str) -> Model:
+        """Give one of its models."""
+
+
+class Codec(Protocol):
+    """A wire format."""
+
+    def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
+        """Put a request into the provider's words; `ConfigError` for what the provider cannot do."""
+
+    def decoder(self, request: ChatRequest, provider: Provider, *, index: int = 0, step: int = 1) -> Decoder:
+        """Give a decoder for one answer, whose first chunk has this index."""
+
+    def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """Give the error that an answer of this status stands for (mostly `provider_errors.status_error`)."""
+
+
+@attrs.frozen(kw_only=True)
+class Model:
+    """A provider, or a client, and a model name; made by `provider.model(name)` or `client.model(name)`."""
+
+    name: str
+    provider: Provider
+    client: Any = None
+
+
+class Decoder:
+    """Events of one answer into chunks; the base of every codec's decoder.
+
+    A subclass overrides `event` and calls `text`, `thinking`, `tool_start` … in it. `feed` gives the chunks of a batch of
+    events. `finished` says that the protocol's own end was seen: what follows is not read. `end`, called when the
+    body has ended or `finished` is set, gives the last chunks, or raises `StreamTruncated`.
+    """
+
+    def __init__(self, *, provider: str, index: int = 0, step: int = 1) -> None:
+        self.index = index
+        self.step = step
+        self.state = StepState(provider=provider)
+        self.finished = False
+        self.out: list[Chunk] = []
+        self._half: tuple[str, str] | None = None  # kind and first half of a surrogate pair split over two deltas
+
+    # -- for the call
+
+    def feed(self, events: Sequence[Event]) -> list[Chunk]:
+        """Decode a batch; raises an error of our tree, after which `take` gives what came before it."""
+        event = self.event
+        for e in events:
+            event(e)
+            if self.finished:
+                break
+        return self.take()
+
+    def take(self) -> list[Chunk]:
+        """Give the chunks decoded since the last call."""
+        out, self.out = self.out, []
+        return out
+
+    def end(self) -> list[Chunk]:
+        """Give the last chunks of a complete answer; raise `StreamTruncated` where it is not complete."""
+        raise NotImplementedError
+
+    # -- for a codec
+
+    def event(self, event: Event) -> None:
+        """Decode one event."""
+        raise NotImplementedError
+
+    def text(self, content: str, metadata: Mapping[str, Any] | None = None) -> None:
+        """Add visible text."""
+        if not content.isascii() or self._half is not None:
+            content = self._whole("text", content)
+        if content or metadata:
+            self.out.append(
+                TextChunk(content=content, index=self.index)
+                if metadata is None
+                else TextChunk(content=content, index=self.index, metadata=metadata)
+            )
+            self.index += 1
+
+    def thinking(self, content: str, metadata: Mapping[str, Any] | None = None) -> None:
+        """Add thinking."""
+        if not content.isascii() or self._half is not None:
+            content = self._whole("thinking", content)
+        if content or metadata:
+            self.out.append(ThinkingChunk(content=content, index=self.index, metadata=metadata or {}))
+            self.index += 1
+
+    def tool_start(self, id: str, name: str) -> None:
+        """Begin a tool call."""
+        self._flush_half()
+        self.out.append(ToolCallStartChunk(tool_call_id=scrub(id), tool_name=scrub(name), index=self.index))
+        self.index += 1
+
+    def tool_delta(self, id: str, fragment: str) -> None:
+        """Add a fragment of a call's JSON text."""
+        self.out.append(ToolCallDeltaChunk(tool_call_id=scrub(id), tool_input=scrub(fragment), index=self.index))
+        self.index += 1
+
+    def tool_call(self, id: str, name: str, text: str) -> None:
+        """Add a whole call. Text that is not JSON is kept as it is and marked."""
+        self._flush_half()
+        arguments, why = parse_arguments(text)
+        self.out.append(
+            ToolCallChunk(
+                tool_call_id=scrub(id),
+                tool_name=scrub(name),
+                tool_input=scrub(text),
+                arguments=scrub(arguments),
+                index=self.index,
+                metadata={} if why is None else {"arguments_error": why},
+            )
+        )
+        self.index += 1
+
+    def source(self, source: Source) -> None:
+        """Add a citation."""
+        self.out.append(SourceChunk(source=source, index=self.index))
+        self.index += 1
+
+    def step_finish(self, reason: str) -> None:
+        """End the step with the state learnt so far."""
+        self._flush_half()
+        state = self.state
+        self.out.append(
+            StepFinishChunk(
+                step=self.step,
+                finish_reason=reason,
+                usage=state.usage,
+                response=state.response(),
+                index=self.index,
+                metadata={"raw_finish_reason": state.raw_finish_reason, "provider": state.provider},
+            )
+        )
+        self.index += 1
+
+    # -- text that can be encoded, whatever was sent
+
+    def _whole(self, kind: str, content: str) -> str:
+        """Join a surrogate pair that two deltas brought; replace what is only half of one (it cannot be encoded)."""
+        if self._half is not None:
+            if self._half[0] == kind:
+                content = self._half[1] + content
+                self._half = None
+            elif content:
+                self._flush_half()
+        if content and "\ud800" <= content[-1] <= "\udbff":
+            self._half = (kind, content[-1])
+            content = content[:-1]
+        return scrub(content)  # type: ignore[no-any-return]  # a str stays one
+
+    def _flush_half(self) -> None:
+        if self._half is not None:
+            kind, self._half = self._half[0], None
+            (self.text if kind == "text" else self.thinking)("\ufffd")
+
+
+def scrub(value: Any) -> Any:
+    """Give JSON data whose every text can be encoded: pairs of surrogates joined, single ones U+FFFD."""
+    if isinstance(value, str):
+        if value.isascii():
+            return value
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value
+    if isinstance(value, dict):
+        return {scrub(k): scrub(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [scrub(v) for v in value]
+    return value
+
+
+_raw_decode = json.JSONDecoder().raw_decode
+
+
+def parse_json(text: str) -> Any:
+    """Give the JSON value of an event's data; `DecodeError`, with the text, for anything else.
+
+    Numbers of thousands of digits and nesting of 100,000 levels, which make the json module raise ValueError and
+    RecursionError, are refused alike.
+    """
+    try:
+        value, end = _raw_decode(text)
+        if end != len(text) and text[end:].strip():
+            value = json.loads(text)
+    except (ValueError, RecursionError) as first:
+        try:
+            return json.loads(text)  # leading white space, which raw_decode does not skip
+        except (ValueError, RecursionError):
+            raise DecodeError(
+                f"the provider sent an event that is not JSON ({type(first).__name__}): {printable(text, 200)}",
+                event=text[:2000],
+            ) from None
+    return value
+
+
+def parse_arguments(text: str) -> tuple[Any, str | None]:
+    """Give a call's arguments and None, or None and why its text is not JSON. No text at all means no arguments."""
+    if not text.strip():
+        return {}, None
+    try:
+        return json.loads(text), None
+    except (ValueError, RecursionError) as e:
+        return None, printable(f"{type(e).__name__}: {e}", 200)

@@ -1,0 +1,200 @@
+"""Error bodies and error events of providers, made into one class of our tree each.
+
+Pure: it reads text and gives an exception. Who knows the key redacts, who knows the clock reads Retry-After.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from streamkit import errors
+from streamkit.errors import ProviderError, printable
+
+__all__ = ["event_error", "request_id", "status_error"]
+
+# What a provider's word stands for as a status, where the status itself did not come (an error event at 200).
+_STATUS_OF_CODE = {
+    "api_error": 500,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "content_filter": 400,
+    "content_policy_violation": 400,
+    "context_length_exceeded": 400,
+    "deadline_exceeded": 504,
+    "expired_api_key": 401,
+    "insufficient_quota": 429,
+    "internal": 500,
+    "internal_error": 500,
+    "internal_server_error": 500,
+    "invalid_api_key": 401,
+    "invalid_argument": 400,
+    "invalid_request_error": 400,
+    "model_not_found": 404,
+    "not_found": 404,
+    "not_found_error": 404,
+    "overloaded": 529,
+    "overloaded_error": 529,
+    "permission_denied": 403,
+    "permission_error": 403,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "rate_limited": 429,
+    "request_too_large": 413,
+    "requests": 429,
+    "resource_exhausted": 429,
+    "server_error": 500,
+    "service_unavailable": 503,
+    "service_unavailable_error": 503,
+    "timeout_error": 504,
+    "tokens": 429,
+    "unauthenticated": 401,
+    "unavailable": 503,
+}
+
+_OVERFLOW = re.compile(
+    r"context.?length|context (window|size|limit)|maximum context|prompt is too long|input is too long"
+    r"|input length and `?max_tokens`? exceed|too many (input )?tokens|token count .{0,40}exceeds"
+    r"|exceeds? the (model'?s )?max(imum)? (number of|input|length|tokens)|reduce the length of",
+    re.IGNORECASE,
+)
+_FILTER = re.compile(
+    r"content.?filter|content.?policy|responsible.?ai|data_inspection_failed|content management policy|moderation_blocked",
+    re.IGNORECASE,
+)
+
+_HINTS = {
+    errors.Unauthorized: "check the API key",
+    errors.PermissionDenied: "check what the key may do, and the account's credit",
+    errors.NotFound: "check the model's name and base_url",
+    errors.RateLimited: "send less, or wait and try again",
+    errors.Overloaded: "wait and try again",
+    errors.ServerError: "try again later",
+    errors.ContextOverflow: "shorten the messages or lower max_tokens",
+    errors.ContentFiltered: "change the prompt",
+}
+
+
+def status_error(provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+    """Give the error for an answer with this status; the message is taken out of a JSON body of any usual shape."""
+    text = body.decode("utf-8", "replace")
+    message, code, _ = _read(_json(text))
+    if not message:
+        message = _excerpt(text) or _reason(status, headers)
+    return _error(provider, status, code, message, body=text, id=request_id(headers))
+
+
+def event_error(provider: str, error: Any, *, status: int | None = None) -> ProviderError:
+    """Give the error for an error object, or text, that came inside a stream: the class its status would have had."""
+    message, code, number = _read({"error": error} if not (isinstance(error, dict) and "error" in error) else error)
+    if status is None:
+        status = number if number is not None else _STATUS_OF_CODE.get((code or "").lower())
+    text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
+    return _error(provider, status, code, message or "the provider reported an error without a message", body=text)
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """Give the provider's id of a request."""
+    for name in ("x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "cf-ray"):
+        if headers.get(name):
+            return printable(headers[name], 200)
+    return None
+
+
+def _error(
+    provider: str, status: int | None, code: str | None, message: str, *, body: str, id: str | None = None
+) -> ProviderError:
+    cls = _class(status, code, message)
+    # A redirect is the one status below 400 that ends here: following it could hand the key to another host.
+    hint = "set base_url to the address it names" if status is not None and 300 <= status < 400 else _HINTS.get(cls, "")
+    head = " ".join(str(word) for word in (status, code) if word is not None)
+    shown = ": ".join(part for part in (provider, head, printable(message)) if part)
+    return cls(
+        f"{shown} ({hint})" if hint else shown,
+        provider=provider,
+        status=status,
+        code=code,
+        request_id=id,
+        body=printable(body),
+    )
+
+
+def _class(status: int | None, code: str | None, message: str) -> type[ProviderError]:
+    said = f"{code or ''} {message}"
+    if status in (None, 400, 413, 422) and _OVERFLOW.search(said):
+        return errors.ContextOverflow
+    if status in (None, 400, 403, 422) and _FILTER.search(said):
+        return errors.ContentFiltered
+    if status is None:
+        return ProviderError
+    exact = {
+        401: errors.Unauthorized,
+        402: errors.PermissionDenied,
+        403: errors.PermissionDenied,
+        404: errors.NotFound,
+        429: errors.RateLimited,
+        503: errors.Overloaded,
+        529: errors.Overloaded,
+    }
+    if status in exact:
+        return exact[status]
+    if status >= 500:
+        return errors.ServerError
+    return errors.BadRequest if status >= 400 else ProviderError
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _read(value: Any) -> tuple[str, str | None, int | None]:
+    """Give message, code and status of an error object, where they can be found."""
+    if isinstance(value, list):  # Gemini sends a list of one; FastAPI a list of {"msg"}
+        return next((found for found in map(_read, value[:10]) if found[0]), ("", None, None))
+    if isinstance(value, str):
+        return value, None, None
+    if not isinstance(value, dict):
+        return "", None, None
+    inner = value.get("error")
+    if isinstance(inner, (dict, list)) or (isinstance(inner, str) and not _words(value, "message")):
+        message, code, status = _read(inner)
+        return message, code or _words(value, "code", "type", not_this="error"), status
+    message = _words(value, "message", "msg", "error_message", "Message", "detail", "description")
+    if not message:
+        for name in ("detail", "errors"):
+            message, _, _ = _read(value.get(name))
+            if message:
+                break
+    number = next((n for n in (value.get("status_code"), value.get("status"), value.get("code")) if _is_status(n)), None)
+    return message or "", _words(value, "code", "type", "status", not_this="error"), number
+
+
+def _words(value: dict[str, Any], *names: str, not_this: str = "") -> str | None:
+    for name in names:
+        word = value.get(name)
+        if isinstance(word, str) and word and word != not_this:
+            return word if name in ("message", "msg", "detail") else printable(word)
+        if name == "code" and isinstance(word, int) and not isinstance(word, bool):
+            return str(word)
+    return None
+
+
+def _is_status(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599
+
+
+def _excerpt(text: str) -> str:
+    """The beginning of a body that is no JSON error, without tags and runs of white space."""
+    text = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", text[:20_000], flags=re.DOTALL | re.IGNORECASE)
+    return " ".join(text.split())[:300]
+
+
+def _reason(status: int, headers: Mapping[str, str]) -> str:
+    if 300 <= status < 400:
+        return f"the server redirects to {printable(headers.get('location', 'nowhere'), 300)}, which is not followed"
+    return "the server gave no reason"

@@ -1,0 +1,227 @@
+"""What comes out of a stream: one small frozen class per kind of chunk, told apart by `type`.
+
+Every chunk has `type`, `content` ("" where there is no text), `index` (0-based position in the stream, no gaps) and
+`metadata` (what the provider said beside it that has no field of its own). `text` and `delta` are aliases of `content`.
+
+`ch` brings all kinds but `finish` and `error`, which are `final` and `err`; so an index is the same in every view.
+
+Metadata keys that streamkit itself sets: on a thinking chunk `signature` (proves the thinking to Anthropic when it is
+sent back) and `redacted` (encrypted thinking); on a text chunk `raw_block` (a block that only its provider
+understands, kept for the next turn), `refusal` (True on text of a refusal) and `logprobs`; on a tool call
+`arguments_error` (why the argument text is not JSON); on step_finish `raw_finish_reason`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Union
+
+import attrs
+
+from streamkit.errors import StreamKitError
+from streamkit.types.usage import Usage
+
+__all__ = [
+    "Chunk",
+    "ChunkType",
+    "ErrorChunk",
+    "FinishChunk",
+    "ResponseInfoFields",
+    "Source",
+    "SourceChunk",
+    "StepFinishChunk",
+    "TextChunk",
+    "ThinkingChunk",
+    "ToolCallChunk",
+    "ToolCallDeltaChunk",
+    "ToolCallStartChunk",
+    "ToolResultChunk",
+]
+
+
+class ChunkType:
+    """The values of `chunk.type`, as plain strings: `f"{chunk.type}"` and `== "text"` behave alike on every Python."""
+
+    TEXT: Literal["text"] = "text"
+    THINKING: Literal["thinking"] = "thinking"
+    REASONING: Literal["thinking"] = "thinking"
+    TOOL_CALL_START: Literal["tool_call_start"] = "tool_call_start"
+    TOOL_CALL_DELTA: Literal["tool_call_delta"] = "tool_call_delta"
+    TOOL_CALL: Literal["tool_call"] = "tool_call"
+    TOOL_RESULT: Literal["tool_result"] = "tool_result"
+    SOURCE: Literal["source"] = "source"
+    STEP_FINISH: Literal["step_finish"] = "step_finish"
+    FINISH: Literal["finish"] = "finish"
+    ERROR: Literal["error"] = "error"
+
+
+@attrs.frozen(kw_only=True)
+class Source:
+    """A citation: where a statement comes from."""
+
+    url: str | None = None
+    title: str | None = None
+    id: str | None = None
+    text: str | None = None
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class ResponseInfoFields:
+    """The provider's id of the answer, the model that really answered, and what else the provider said of it."""
+
+    id: str | None = None
+    model: str | None = None
+    provider_metadata: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+class _Aliases:
+    """The names that other systems use for `content`."""
+
+    __slots__ = ()
+    content: str
+
+    @property
+    def text(self) -> str:
+        """Alias of `content`."""
+        return self.content
+
+    @property
+    def delta(self) -> str:
+        """Alias of `content`."""
+        return self.content
+
+
+@attrs.frozen(kw_only=True)
+class TextChunk(_Aliases):
+    """A piece of the answer's visible text."""
+
+    content: str
+    index: int
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    type: Literal["text"] = "text"
+
+
+@attrs.frozen(kw_only=True)
+class ThinkingChunk(_Aliases):
+    """A piece of the model's thinking (also called reasoning); never part of the text."""
+
+    content: str
+    index: int
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    type: Literal["thinking"] = "thinking"
+
+
+@attrs.frozen(kw_only=True)
+class ToolCallStartChunk(_Aliases):
+    """The model begins to call a tool."""
+
+    tool_call_id: str
+    tool_name: str
+    index: int
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    content: Literal[""] = ""
+    type: Literal["tool_call_start"] = "tool_call_start"
+
+
+@attrs.frozen(kw_only=True)
+class ToolCallDeltaChunk(_Aliases):
+    """A fragment of a call's JSON text."""
+
+    tool_call_id: str
+    tool_input: str
+    index: int
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    content: Literal[""] = ""
+    type: Literal["tool_call_delta"] = "tool_call_delta"
+
+
+@attrs.frozen(kw_only=True)
+class ToolCallChunk(_Aliases):
+    """A whole call: `tool_input` is the exact JSON text received, `arguments` its value (None where it is not JSON)."""
+
+    tool_call_id: str
+    tool_name: str
+    tool_input: str
+    arguments: Any = None
+    index: int
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    content: Literal[""] = ""
+    type: Literal["tool_call"] = "tool_call"
+
+
+@attrs.frozen(kw_only=True)
+class ToolResultChunk(_Aliases):
+    """What the model is told of a tool's run. Not in `content`: a plain print loop must not print tool output."""
+
+    tool_call_id: str
+    tool_name: str
+    tool_output: str
+    is_error: bool = False
+    index: int
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    content: Literal[""] = ""
+    type: Literal["tool_result"] = "tool_result"
+
+
+@attrs.frozen(kw_only=True)
+class SourceChunk(_Aliases):
+    """A citation."""
+
+    source: Source
+    index: int
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    content: Literal[""] = ""
+    type: Literal["source"] = "source"
+
+
+@attrs.frozen(kw_only=True)
+class StepFinishChunk(_Aliases):
+    """The end of one model call (`step` is 1-based), with that call's usage."""
+
+    step: int
+    finish_reason: str
+    usage: Usage
+    response: ResponseInfoFields
+    index: int
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    content: Literal[""] = ""
+    type: Literal["step_finish"] = "step_finish"
+
+
+@attrs.frozen(kw_only=True)
+class FinishChunk(_Aliases):
+    """The end of a complete answer, with the usage of all its steps."""
+
+    finish_reason: str
+    usage: Usage
+    response: ResponseInfoFields
+    index: int
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    content: Literal[""] = ""
+    type: Literal["finish"] = "finish"
+
+
+@attrs.frozen(kw_only=True)
+class ErrorChunk(_Aliases):
+    """The end of a failed answer."""
+
+    error: StreamKitError
+    index: int
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    content: Literal[""] = ""
+    type: Literal["error"] = "error"
+
+
+Chunk = Union[
+    TextChunk,
+    ThinkingChunk,
+    ToolCallStartChunk,
+    ToolCallDeltaChunk,
+    ToolCallChunk,
+    ToolResultChunk,
+    SourceChunk,
+    StepFinishChunk,
+    FinishChunk,
+    ErrorChunk,
+]

@@ -1,0 +1,271 @@
+"""Messages: what is said to a model and what it said, as a role and parts.
+
+Users may also write messages as dicts, in the shape of the openai or the anthropic package; `Message.of` reads both.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Union
+
+import attrs
+
+from streamkit.errors import ConfigError
+
+__all__ = [
+    "FilePart",
+    "ImagePart",
+    "Message",
+    "MessageLike",
+    "Part",
+    "RawPart",
+    "TextPart",
+    "ThinkingPart",
+    "ToolCallPart",
+    "ToolResultPart",
+    "assistant",
+    "system",
+    "tool_result",
+    "user",
+]
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@attrs.frozen(kw_only=True)
+class TextPart:
+    """Plain text."""
+
+    text: str
+
+
+@attrs.frozen(kw_only=True)
+class ImagePart:
+    """An image: a `url` that the provider fetches, or `data` with its `media_type`."""
+
+    url: str | None = None
+    data: bytes | None = attrs.field(default=None, repr=False)
+    media_type: str = "image/png"
+
+    def base64(self) -> str:
+        """The data in base64."""
+        return base64.b64encode(self.data or b"").decode("ascii")
+
+    def data_url(self) -> str:
+        """The image as a URL: its own, or a `data:` one."""
+        return self.url if self.url is not None else f"data:{self.media_type};base64,{self.base64()}"
+
+
+@attrs.frozen(kw_only=True)
+class FilePart:
+    """A document: `data` with its `media_type` and a `name`."""
+
+    data: bytes = attrs.field(repr=False)
+    media_type: str = "application/pdf"
+    name: str = "file.pdf"
+
+    def base64(self) -> str:
+        """The data in base64."""
+        return base64.b64encode(self.data).decode("ascii")
+
+
+@attrs.frozen(kw_only=True)
+class ThinkingPart:
+    """A model's thinking. `signature` proves it to the provider on the way back; `redacted` is thinking kept secret."""
+
+    text: str = ""
+    signature: str | None = None
+    redacted: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ToolCallPart:
+    """A model's wish to call a tool; `input` is the exact JSON text."""
+
+    id: str
+    name: str
+    input: str
+
+
+@attrs.frozen(kw_only=True)
+class ToolResultPart:
+    """What a tool answered."""
+
+    tool_call_id: str
+    tool_name: str = ""
+    output: str = ""
+    is_error: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class RawPart:
+    """A block that only its provider understands (a server tool and its result), kept as it came for the next turn."""
+
+    provider: str
+    block: Mapping[str, Any]
+
+
+Part = Union[TextPart, ImagePart, FilePart, ThinkingPart, ToolCallPart, ToolResultPart, RawPart]
+
+_PARTS = (TextPart, ImagePart, FilePart, ThinkingPart, ToolCallPart, ToolResultPart, RawPart)
+
+
+def _parts(content: Any) -> tuple[Part, ...]:
+    if content is None:
+        return ()
+    if isinstance(content, str):
+        return (TextPart(text=content),)
+    if isinstance(content, _PARTS):
+        return (content,)
+    if isinstance(content, Iterable) and not isinstance(content, (bytes, Mapping)):
+        return tuple(part for item in content for part in _part(item))
+    raise ConfigError(f"message content must be text or a list of parts, not {type(content).__name__}")
+
+
+def _part(item: Any) -> tuple[Part, ...]:
+    if isinstance(item, str):
+        return (TextPart(text=item),)
+    if isinstance(item, _PARTS):
+        return (item,)
+    if isinstance(item, Mapping):
+        kind = item.get("type")
+        read = _READERS.get(kind) if isinstance(kind, str) else None
+        if read is None:
+            raise ConfigError(f"unknown content part type {kind!r}: use one of {', '.join(sorted(_READERS))}")
+        try:
+            return (read(item),)
+        except (KeyError, TypeError, ValueError) as e:
+            raise ConfigError(f"a content part of type {kind!r} is not complete: {e!r}") from e
+    raise ConfigError(f"a content part must be text, a part or a dict, not {type(item).__name__}")
+
+
+@attrs.frozen(kw_only=True)
+class Message:
+    """A role and its parts. `content` may be given as text or as a list of parts; it is kept as a tuple of parts."""
+
+    role: Role
+    content: tuple[Part, ...] = attrs.field(converter=_parts)
+
+    @role.validator
+    def _known_role(self, _: object, role: object) -> None:
+        if role not in ("system", "user", "assistant", "tool"):
+            raise ConfigError(f"unknown message role {role!r}: use system, user, assistant or tool")
+
+    @property
+    def text(self) -> str:
+        """All its text parts, joined."""
+        return "".join(p.text for p in self.content if isinstance(p, TextPart))
+
+    @classmethod
+    def of(cls, like: MessageLike) -> Message:
+        """Give a `Message` for itself or for a dict; `ConfigError` where it cannot be read."""
+        if isinstance(like, Message):
+            return like
+        if not isinstance(like, Mapping):
+            raise ConfigError(f"a message must be a Message or a dict, not {type(like).__name__}")
+        role = like.get("role")
+        if role == "developer":
+            role = "system"
+        if role == "tool":
+            return cls(role="tool", content=[_openai_tool_result(like)])
+        parts = list(_parts(like.get("content")))
+        try:
+            parts += [_openai_tool_call(call) for call in like.get("tool_calls") or ()]
+        except (KeyError, TypeError) as e:
+            raise ConfigError(f"a tool call in an assistant message is not complete: {e!r}") from e
+        if role == "user" and parts and all(isinstance(p, ToolResultPart) for p in parts):
+            role = "tool"
+        return cls(role=role, content=parts)
+
+
+MessageLike = Union[Message, Mapping[str, Any]]
+"""A `Message`, or a dict as users of the openai and anthropic packages have them."""
+
+
+def system(text: str) -> Message:
+    """Make a system message."""
+    return Message(role="system", content=text)
+
+
+def user(content: Any) -> Message:
+    """Make a user message of text or parts."""
+    return Message(role="user", content=content)
+
+
+def assistant(content: Any) -> Message:
+    """Make an assistant message of text or parts."""
+    return Message(role="assistant", content=content)
+
+
+def tool_result(tool_call_id: str, output: str, *, tool_name: str = "", is_error: bool = False) -> Message:
+    """Make the message that answers a tool call."""
+    part = ToolResultPart(tool_call_id=tool_call_id, tool_name=tool_name, output=output, is_error=is_error)
+    return Message(role="tool", content=[part])
+
+
+def _text_of(content: Any) -> str:
+    """The text of a tool result, whose content may be text or text blocks."""
+    return content if isinstance(content, str) else "".join(p.text for p in _parts(content) if isinstance(p, TextPart))
+
+
+def _image(url: str) -> ImagePart:
+    if not url.startswith("data:"):
+        return ImagePart(url=url)
+    head, _, data = url[5:].partition(",")
+    media_type = head.partition(";")[0] or "image/png"
+    return ImagePart(data=_decoded(data), media_type=media_type)
+
+
+def _decoded(data: str) -> bytes:
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, TypeError) as e:
+        raise ConfigError("the data of an image or file is not valid base64") from e
+
+
+def _anthropic_source(item: Mapping[str, Any]) -> ImagePart:
+    source = item["source"]
+    if source["type"] == "url":
+        return ImagePart(url=source["url"])
+    return ImagePart(data=_decoded(source["data"]), media_type=source["media_type"])
+
+
+def _openai_image(item: Mapping[str, Any]) -> ImagePart:
+    image = item["image_url"]
+    return _image(image if isinstance(image, str) else image["url"])
+
+
+def _openai_tool_call(call: Mapping[str, Any]) -> ToolCallPart:
+    function = call["function"]
+    return ToolCallPart(id=call["id"], name=function["name"], input=function.get("arguments") or "")
+
+
+def _openai_tool_result(message: Mapping[str, Any]) -> ToolResultPart:
+    if "tool_call_id" not in message:
+        raise ConfigError("a tool message needs the tool_call_id that it answers")
+    return ToolResultPart(
+        tool_call_id=message["tool_call_id"], tool_name=message.get("name") or "", output=_text_of(message.get("content") or "")
+    )
+
+
+def _anthropic_tool_result(item: Mapping[str, Any]) -> ToolResultPart:
+    return ToolResultPart(
+        tool_call_id=item["tool_use_id"],
+        output=_text_of(item.get("content") or ""),
+        is_error=bool(item.get("is_error")),
+    )
+
+
+_READERS = {
+    "text": lambda i: TextPart(text=i["text"]),
+    "image_url": _openai_image,
+    "image": _anthropic_source,
+    "tool_use": lambda i: ToolCallPart(id=i["id"], name=i["name"], input=json.dumps(i.get("input") or {})),
+    "tool_result": _anthropic_tool_result,
+    "thinking": lambda i: ThinkingPart(text=i["thinking"], signature=i.get("signature")),
+    "redacted_thinking": lambda i: ThinkingPart(redacted=i["data"]),
+}
+"""Dict parts by their `type`: openai's, then anthropic's."""
