@@ -146,7 +146,7 @@ def _part(item: Any) -> tuple[Part, ...]:
 class Message:
     """A role and its parts. `content` may be given as text or as a list of parts; it is kept as a tuple of parts."""
 
-    role: Role
+    role: Role = attrs.field()
     content: tuple[Part, ...] = attrs.field(converter=_parts)
 
     @role.validator
