@@ -67,6 +67,7 @@ __all__ = [
     "TransportError",
     "Unauthorized",
     "printable",
+    "without_frames",
 ]
 
 MAX_MESSAGE = 2000
@@ -83,6 +84,18 @@ def printable(text: str, limit: int = MAX_MESSAGE) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def without_frames(error: BaseException) -> None:
+    """Drop the tracebacks of an error, its causes and contexts: their frames' variables hold requests and keys."""
+    seen: set[int] = set()
+    todo: list[object] = [error]
+    while todo:
+        e = todo.pop()
+        if isinstance(e, BaseException) and id(e) not in seen:
+            seen.add(id(e))
+            e.__traceback__ = None
+            todo += [e.__cause__, e.__context__, getattr(e, "reason", None), *e.args]
 
 
 class StreamKitError(Exception):

@@ -7,8 +7,9 @@ Every chunk has `type`, `content` ("" where there is no text), `index` (0-based 
 
 Metadata keys that streamkit itself sets: on a thinking chunk `signature` (proves the thinking to Anthropic when it is
 sent back) and `redacted` (encrypted thinking); on a text chunk `raw_block` (a block that only its provider
-understands, kept for the next turn), `refusal` (True on text of a refusal) and `logprobs`; on a tool call
-`arguments_error` (why the argument text is not JSON); on step_finish `raw_finish_reason`.
+understands, kept for the next turn), `logprobs` (on thinking too) and `refusal` (a piece of a refusal, which is no part
+of the answer's text: `content` is ""); on a tool call `arguments_error` (why its arguments are not to be used); on
+step_finish `raw_finish_reason`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ __all__ = [
     "ToolCallDeltaChunk",
     "ToolCallStartChunk",
     "ToolResultChunk",
+    "plain_text",
 ]
 
 
@@ -225,3 +227,20 @@ Chunk = Union[
     FinishChunk,
     ErrorChunk,
 ]
+
+_set_content, _set_index, _set_metadata, _set_type = (
+    vars(TextChunk)[name].__set__ for name in ("content", "index", "metadata", "type")
+)
+
+
+def plain_text(content: str, index: int) -> TextChunk:
+    """Make `TextChunk(content=content, index=index)` in half the time: one is made for every piece of every answer.
+
+    The frozen class's own `__init__` fills its slots through `object.__setattr__` (0.60 µs); here their descriptors do (0.31).
+    """
+    chunk = TextChunk.__new__(TextChunk)
+    _set_content(chunk, content)
+    _set_index(chunk, index)
+    _set_metadata(chunk, {})
+    _set_type(chunk, "text")
+    return chunk

@@ -50,6 +50,14 @@ class ImagePart:
     data: bytes | None = attrs.field(default=None, repr=False)
     media_type: str = "image/png"
 
+    @classmethod
+    def of_url(cls, url: str) -> ImagePart:
+        """Give the image that a URL names, or, for a `data:` URL, holds."""
+        if not url.startswith("data:"):
+            return cls(url=url)
+        head, _, data = url[5:].partition(",")
+        return cls(data=_decoded(data), media_type=head.partition(";")[0] or "image/png")
+
     def base64(self) -> str:
         """The data in base64."""
         return base64.b64encode(self.data or b"").decode("ascii")
@@ -211,14 +219,6 @@ def _text_of(content: Any) -> str:
     return content if isinstance(content, str) else "".join(p.text for p in _parts(content) if isinstance(p, TextPart))
 
 
-def _image(url: str) -> ImagePart:
-    if not url.startswith("data:"):
-        return ImagePart(url=url)
-    head, _, data = url[5:].partition(",")
-    media_type = head.partition(";")[0] or "image/png"
-    return ImagePart(data=_decoded(data), media_type=media_type)
-
-
 def _decoded(data: str) -> bytes:
     try:
         return base64.b64decode(data, validate=True)
@@ -235,7 +235,7 @@ def _anthropic_source(item: Mapping[str, Any]) -> ImagePart:
 
 def _openai_image(item: Mapping[str, Any]) -> ImagePart:
     image = item["image_url"]
-    return _image(image if isinstance(image, str) else image["url"])
+    return ImagePart.of_url(image if isinstance(image, str) else image["url"])
 
 
 def _openai_tool_call(call: Mapping[str, Any]) -> ToolCallPart:

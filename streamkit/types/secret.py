@@ -37,8 +37,9 @@ class Secret:
         return self._value
 
     def redact(self, text: str) -> str:
-        """Give `text` without the value."""
-        return text.replace(self._value, "[REDACTED]") if len(self._value) >= 4 else text
+        """Give `text` without the key: of "Bearer sk-…" the last word. One under four characters would hit chance words."""
+        key = self._value.rpartition(" ")[2]
+        return text.replace(key, "[REDACTED]") if len(key) >= 4 else text
 
     def __bool__(self) -> bool:
         return bool(self._value)

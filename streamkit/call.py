@@ -1,0 +1,288 @@
+"""One call: encode, open with retries, frame, decode: a generator of batches of chunks.
+
+A batch is what one read of the socket brought. It runs on the stream's producer thread, but owns none: what it needs of
+its surroundings is a `Scope`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+import attrs
+
+from streamkit.codec import Decoder, HttpRequest, Provider, parse_json
+from streamkit.errors import (
+    DecodeError,
+    ProviderError,
+    StreamKitError,
+    StreamTruncated,
+    Unauthorized,
+    printable,
+)
+from streamkit.framing import Event, SSEFramer
+from streamkit.hooks import Hooks, RequestInfo, ResponseInfo, RetryInfo, observe
+from streamkit.provider_errors import event_error, request_id
+from streamkit.retry import RetryBudget, call_with_retries, note_headers
+from streamkit.settings import Limits, RetryPolicy, Timeouts
+from streamkit.transport import Answer, SocketSlot, Transport
+from streamkit.types.chunks import Chunk, StepFinishChunk
+from streamkit.types.request import ChatRequest
+from streamkit.types.response import StepState
+from streamkit.types.secret import Secret
+from streamkit.types.usage import Usage
+
+__all__ = ["Call", "Scope"]
+
+GRACE = 0.01
+"""Seconds that a finished answer waits for the end of its body before the stream settles: the connection is then in the
+pool when the caller's next request looks for it. What takes longer is awaited after the stream has settled."""
+LINGER = 0.25
+"""Seconds after the stream has settled that its connection may still take to become reusable."""
+MAX_HEAD = 65_536
+"""Bytes kept of a body in which no event was found, to say what it was instead."""
+
+
+class Scope(Protocol):
+    """The running stream, as far as a call needs it."""
+
+    slot: SocketSlot
+
+    def pause(self, seconds: float) -> None:
+        """Sleep; raises when the stream has ended meanwhile."""
+
+    def remaining(self) -> float | None:
+        """Give the seconds to the deadline, or None."""
+
+    def answered(self, headers: Mapping[str, str], request_id: str | None) -> None:
+        """Say that the answer is open."""
+
+    def retried(self, attempt: int) -> None:
+        """Say that attempt number `attempt` (1-based) failed and another follows."""
+
+    def follow(self, state: StepState) -> None:
+        """Say where to find what the step has reported so far."""
+
+    def defer(self, fn: Callable[[], object]) -> None:
+        """Have `fn` called on this thread after the stream has settled."""
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """A request and everything that it takes to make it."""
+
+    request: ChatRequest
+    provider: Provider
+    transport: Transport
+    timeouts: Timeouts
+    limits: Limits
+    retry_policy: RetryPolicy
+    budget: RetryBudget
+    hooks: Hooks
+    step: int = 1
+    index: int = 0
+
+    def batches(self, scope: Scope) -> Iterator[list[Chunk]]:
+        """Make the call; give its chunks, the last being `step_finish`. Raises errors of our tree only."""
+        self._observe_request()
+        seen = _Seen()
+        attempts = _Attempts(self, scope)
+        try:
+            answer = seen.answer = self._open(attempts, scope)
+            scope.answered(answer.headers, request_id(answer.headers))
+            decoder = self.provider.codec.decoder(self.request, self.provider, index=self.index, step=self.step)
+            scope.follow(decoder.state)
+            seen.state = decoder.state
+            for batch in self._decoded(answer, decoder):
+                seen.note(batch)
+                yield batch
+            if not answer.drain(GRACE):
+                scope.defer(lambda: answer.drain(LINGER))
+        except StreamKitError as error:
+            for secret in attempts.secrets():
+                _redact(error, secret)
+            seen.error = error
+            raise
+        finally:
+            self._observe_response(seen)
+
+    # -- opening
+
+    def _open(self, attempts: _Attempts, scope: Scope) -> Answer:
+        def tell(info: RetryInfo) -> None:
+            scope.retried(info.attempt)
+            observe(self.hooks.on_retry, info)
+
+        answer = call_with_retries(
+            attempts,
+            self.retry_policy,
+            self.budget,
+            pause=scope.pause,
+            remaining=scope.remaining,
+            on_retry=tell,
+        )
+        scope.defer(answer.close)
+        return answer
+
+    # -- reading
+
+    def _decoded(self, answer: Answer, decoder: Decoder) -> Iterator[list[Chunk]]:
+        framer = SSEFramer(self.limits.event)
+        head: list[bytes] | None = []  # the body so far, until an event is found in it
+        cut: StreamTruncated | None = None
+        try:
+            for block in answer.blocks(self.limits.response):
+                if head is not None and sum(map(len, head)) < MAX_HEAD:
+                    head.append(block)
+                events = framer.feed(block)
+                if not events:
+                    continue
+                head = None
+                yield from self._fed(decoder, events)
+                if decoder.finished:
+                    break
+        except StreamTruncated as error:
+            cut = error  # whether the answer was whole all the same is the decoder's to say
+        if head is not None:
+            yield from self._fed(decoder, [self._whole(b"".join(head), answer, cut)])
+        try:
+            yield decoder.end()
+        except StreamTruncated as error:
+            yield decoder.take()
+            raise (cut or error) from None
+
+    def _fed(self, decoder: Decoder, events: list[Event]) -> Iterator[list[Chunk]]:
+        """Decode a batch; when it raises, what came before is given first."""
+        try:
+            chunks = decoder.feed(events)
+        except Exception as error:
+            chunks = decoder.take()
+            if chunks:
+                yield chunks
+            if isinstance(error, StreamKitError):
+                raise
+            raise DecodeError(f"{self.provider.name}: an event could not be decoded: {error!r}") from error
+        if chunks:
+            yield chunks
+
+    def _whole(self, body: bytes, answer: Answer, cut: StreamTruncated | None) -> Event:
+        """Give a body without events as the one event it may be: a whole JSON answer; or raise what it is instead."""
+        name, kind = self.provider.name, printable(answer.headers.get("content-type", "none"), 100)
+        text = body.decode("utf-8", "replace").strip()
+        if not text:
+            raise cut or StreamTruncated(f"{name}: the answer (status {answer.status}) is empty: try again")
+        try:
+            value = parse_json(text)
+        except DecodeError:
+            raise cut or DecodeError(
+                f"{name}: the answer is no event stream (Content-Type: {kind}): {printable(text, 300)} "
+                "(check base_url: is this the API?)",
+                event=text[:2000],
+            ) from None
+        if isinstance(value, dict) and value.get("error"):
+            raise event_error(name, value)
+        return Event(data=text)
+
+    # -- observing
+
+    def _observe_request(self) -> None:
+        if self.hooks.on_request is not None:
+            info = RequestInfo(
+                provider=self.provider.name,
+                model=self.request.model,
+                message_count=len(self.request.messages),
+                tool_count=len(self.request.tools),
+                step=self.step,
+            )
+            observe(self.hooks.on_request, info)
+
+    def _observe_response(self, seen: _Seen) -> None:
+        if self.hooks.on_response is None:
+            return
+        info = ResponseInfo(
+            provider=self.provider.name,
+            model=self.request.model,
+            step=self.step,
+            latency=time.monotonic() - seen.began,
+            ttft=seen.ttft,
+            usage=seen.state.usage if seen.state is not None else Usage(),
+            finish_reason=seen.finish_reason,
+            status=seen.answer.status if seen.answer is not None else getattr(seen.error, "status", None),
+            request_id=request_id(seen.answer.headers) if seen.answer is not None else getattr(seen.error, "request_id", None),
+            error=seen.error,
+        )
+        observe(self.hooks.on_response, info)
+
+
+class _Seen:
+    """What `on_response` is told of a call."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.ttft: float | None = None
+        self.answer: Answer | None = None
+        self.state: StepState | None = None
+        self.finish_reason: str | None = None
+        self.error: StreamKitError | None = None
+
+    def note(self, batch: list[Chunk]) -> None:
+        if self.ttft is None:
+            self.ttft = time.monotonic() - self.began
+        if batch and isinstance(batch[-1], StepFinishChunk):
+            self.finish_reason = batch[-1].finish_reason
+
+
+class _Attempts:
+    """Opens the answer once a call; asks for the key again after a 401, once."""
+
+    def __init__(self, call: Call, scope: Scope) -> None:
+        self._call = call
+        self._scope = scope
+        self._request: HttpRequest | None = None
+        self._asked_again = False
+
+    def __call__(self) -> Answer:
+        request = self._request = self._request or self._encoded()
+        try:
+            return self._send(request)
+        except Unauthorized:
+            fresh = self._encoded() if not self._asked_again else request
+            self._asked_again = True
+            if fresh.secrets == request.secrets:
+                raise
+            self._request = fresh
+            return self._send(fresh)
+
+    def secrets(self) -> list[Secret]:
+        """The keys sent so far."""
+        return list(self._request.secrets.values()) if self._request is not None else []
+
+    def _encoded(self) -> HttpRequest:
+        return self._call.provider.codec.encode(self._call.request, self._call.provider)
+
+    def _send(self, request: HttpRequest) -> Answer:
+        call = self._call
+        answer = call.transport.open(
+            request, self._scope.slot, connect=call.timeouts.connect, idle=call.timeouts.idle
+        )
+        if 200 <= answer.status < 300:
+            return answer
+        try:
+            body = answer.excerpt(call.limits.error_body)
+        finally:
+            answer.close()
+        error = call.provider.codec.error(call.provider.name, answer.status, answer.headers, body)
+        note_headers(error, answer.headers, call.retry_policy)
+        raise error
+
+
+def _redact(error: StreamKitError, secret: Secret) -> None:
+    """Take the key out of everything that an error says: a server may echo it."""
+    error.args = tuple(secret.redact(arg) if isinstance(arg, str) else arg for arg in error.args)
+    for name in ("body", "code", "event"):
+        text = getattr(error, name, None)
+        if isinstance(text, str):
+            setattr(error, name, secret.redact(text))
+    if isinstance(error, ProviderError) and error.request_id:
+        error.request_id = secret.redact(error.request_id)

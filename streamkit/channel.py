@@ -1,0 +1,347 @@
+"""Channels: closable queues, and the pipe beneath the three of a stream.
+
+A `Pipe` owns the items, the lock, the conditions and the outcome. The producer and the watchdog hold the pipe and never
+the channels: so the channels can be collected when the user drops them, and that is how an abandoned stream is noticed.
+`Channel` and `Outcome` are `queue.Queue`s that take the pipe's deque, lock and conditions for their own.
+
+Readers pop the deque without the lock while it has items. What they must notice between items (a writer waiting for
+room, a cancel) raises one flag, `alert`, so that an item costs one attribute look-up more and nothing else.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, TypeVar
+
+from streamkit.errors import ChannelClosed
+
+__all__ = ["Channel", "Outcome", "Pipe"]
+
+T = TypeVar("T")
+
+
+class Pipe(Generic[T]):
+    """Items on their way, and one outcome, settled once.
+
+    Writers wait while `bound` items lie unread (0: no bound). `claim` decides the outcome and `publish` shows it, so that
+    the producer can run observers in between, while a cancel that comes then publishes what was decided and frees
+    the readers at once.
+    """
+
+    def __init__(self, bound: int = 0) -> None:
+        # mutex guards every field below. Readers may pop items without it; they only ever take away.
+        self.mutex = threading.Lock()
+        self.not_empty = threading.Condition(self.mutex)
+        self.not_full = threading.Condition(self.mutex)
+        self.changed = threading.Condition(self.mutex)  # opened, claimed or closed
+        self.drained = threading.Condition(self.mutex)  # for task_done() and join()
+        self.items: deque[T] = deque()
+        self.bound = max(0, bound)
+        self.unfinished = 0
+        self.opened = False
+        self.closed = False
+        self.claimed: tuple[Any, Any] | None = None
+        self.err: deque[Any] = deque()  # each gets its one value when the pipe is closed with an outcome
+        self.final: deque[Any] = deque()
+        # Flags for readers. cut: deliver nothing more (set by alerts in signal handlers: plain stores only).
+        self.alert = False
+        self.cut = False
+        self.ended_by: Callable[[], bool] | None = None  # asked before each item once closed: has the context ended?
+        self._writers = 0
+        self._rest: deque[T] = deque()  # what a writer that waits for room has still to hand over
+
+    # -- the writing side
+
+    def put_many(self, batch: Sequence[T]) -> bool:
+        """Hand items over, waiting for room; give False when the pipe was closed and took none or not all."""
+        with self.mutex:
+            if self.closed:
+                return False
+            size = len(batch)
+            self.unfinished += size
+            if not self.bound or len(self.items) + size <= self.bound:
+                self.items.extend(batch)
+                self.not_empty.notify(size)
+                return True
+            self._rest.extend(batch)
+            return self._put_rest()
+
+    def put(self, item: T, block: bool, timeout: float | None) -> None:
+        """Hand one item over as `queue.Queue.put` does; `ChannelClosed` when closed."""
+        with self.mutex:
+            if not self.closed and self._is_full():
+                if not block:
+                    raise queue.Full
+                self._wait(self.not_full, lambda: self.closed or not self._is_full(), timeout, queue.Full, writer=True)
+            if self.closed:
+                raise ChannelClosed("put on a closed channel")
+            self.items.append(item)
+            self.unfinished += 1
+            self.not_empty.notify()
+
+    def _is_full(self) -> bool:
+        return 0 < self.bound <= len(self.items)
+
+    def _put_rest(self) -> bool:
+        rest = self._rest
+        while not self.closed:
+            room = self.bound - len(self.items) if self.bound else len(rest)
+            moved = min(room, len(rest))
+            for _ in range(moved):
+                self.items.append(rest.popleft())
+            if moved > 0:
+                self.not_empty.notify(moved)
+            if not rest:
+                return True
+            self._writers += 1
+            self.alert = True
+            # Looked at again after the flag is up: a reader that popped before it saw the flag will not wake us.
+            if self._is_full():
+                self.not_full.wait()
+            self._writers -= 1
+        return False
+
+    def open(self) -> None:
+        """Say that the answer is open."""
+        with self.mutex:
+            self.opened = True
+            self.changed.notify_all()
+
+    def lift(self) -> None:
+        """Drop the bound for good: somebody waits for the outcome, so the producer must not wait for a reader."""
+        with self.mutex:
+            if self.bound:
+                self.bound = 0
+                self.not_full.notify_all()
+
+    def claim(self, err: Any, final: Any) -> bool:
+        """Decide the outcome; False when it was decided before."""
+        with self.mutex:
+            if self.claimed is not None:
+                return False
+            self.claimed = (err, final)
+            return True
+
+    def publish(self, *, discard: bool = False) -> None:
+        """Show the claimed outcome and close; readers get what lies here first, or with `discard` nothing more."""
+        with self.mutex:
+            if self.closed:
+                return
+            if self.claimed is not None:
+                self.err.append(self.claimed[0])
+                self.final.append(self.claimed[1])
+            self._close(discard=discard)
+
+    def close(self, *, discard: bool = False) -> None:
+        """Close without an outcome: a user's own channel."""
+        with self.mutex:
+            if not self.closed:
+                self._close(discard=discard)
+
+    def _close(self, *, discard: bool) -> None:
+        self.closed = True
+        if discard:
+            self.unfinished -= len(self.items)
+            self.items.clear()
+        else:
+            self.items.extend(self._rest)
+        self._rest.clear()
+        self.alert = self.cut or self.ended_by is not None
+        for condition in (self.not_empty, self.not_full, self.changed, self.drained):
+            condition.notify_all()
+
+    # -- the reading side
+
+    def take(self, block: bool, timeout: float | None) -> T:
+        """Wait for an item and take it; `ChannelClosed` when closed and drained, `queue.Empty` when time is up."""
+        with self.mutex:
+            if not self.items and not self.closed:
+                if not block:
+                    raise queue.Empty
+                self._wait(self.not_empty, lambda: self.closed or bool(self.items), timeout, queue.Empty)
+            if not self.items:
+                raise ChannelClosed("the channel is closed and drained")
+            return self.items.popleft()
+
+    def may_deliver(self) -> bool:
+        """Attend to a raised `alert` after taking an item; False when the item must not be delivered any more."""
+        with self.mutex:
+            if self.closed and self.ended_by is not None and not self.cut:
+                self.cut = self.ended_by()
+            if self.cut:
+                self._wait(self.changed, lambda: self.closed, None, queue.Empty)
+                self.items.clear()
+                return False
+            if not self._writers:
+                self.alert = self.closed and self.ended_by is not None
+                if self.cut:  # set by a signal handler between the last two lines
+                    self.alert = True
+            elif len(self.items) <= self.bound // 2:  # in bulk: waking the producer for each item would cost more
+                self.not_full.notify_all()
+            return True
+
+    def wait_changed(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Wait until `ready()`, which is asked after each change of state; False when time is up first."""
+        with self.mutex:
+            try:
+                self._wait(self.changed, ready, timeout, queue.Empty)
+            except queue.Empty:
+                return False
+            return True
+
+    def _wait(
+        self,
+        condition: threading.Condition,
+        ready: Callable[[], bool],
+        timeout: float | None,
+        late: type[Exception],
+        *,
+        writer: bool = False,
+    ) -> None:
+        """Wait under the mutex until `ready()`; raise `late` when `timeout` seconds pass first."""
+        if timeout is not None and timeout < 0:
+            raise ValueError("'timeout' must be a non-negative number")  # as queue.Queue says
+        until = None if timeout is None else time.monotonic() + timeout
+        self._writers += writer
+        try:
+            self.alert = self.alert or writer
+            while not ready():
+                left = None if until is None else until - time.monotonic()
+                if left is not None and left <= 0:
+                    raise late
+                condition.wait(left)
+        finally:
+            self._writers -= writer
+
+    def forked(self) -> None:
+        """Make the lock usable in a forked child, where a thread that held it does not exist."""
+        if not self.mutex.acquire(blocking=False):
+            self.mutex.release()
+            return
+        self.mutex.release()
+
+
+class Channel(queue.Queue[T]):
+    """A closable `queue.Queue`; `maxsize` in items, 0 means no bound. Thread-safe; several readers share the items."""
+
+    def __init__(self, maxsize: int = 0) -> None:
+        self._join(Pipe(maxsize))
+
+    def _join(self, pipe: Pipe[T]) -> None:
+        """Take the pipe's parts for those that queue.Queue's own methods use."""
+        self._pipe = pipe
+        self.queue = pipe.items
+        self.mutex = pipe.mutex
+        self.not_empty = pipe.not_empty
+        self.not_full = pipe.not_full
+        self.all_tasks_done = pipe.drained
+
+    # queue.Queue keeps these as attributes; here the pipe, which several objects share, has them.
+
+    @property
+    def maxsize(self) -> int:  # type: ignore[override]
+        """The bound in items, 0 for none."""
+        return self._pipe.bound
+
+    @property
+    def unfinished_tasks(self) -> int:  # type: ignore[override]
+        """Items put and not yet marked by `task_done()`."""
+        return self._pipe.unfinished
+
+    @unfinished_tasks.setter
+    def unfinished_tasks(self, value: int) -> None:
+        self._pipe.unfinished = value
+
+    def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item, waiting for room; `queue.Full` when time is up, `ChannelClosed` when closed."""
+        self._pipe.put(item, block, timeout)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> T:
+        """Take the next item.
+
+        `queue.Empty` when `timeout` seconds pass first, or at once with `block=False`; `ChannelClosed` (also a
+        `queue.Empty`) when closed and drained.
+        """
+        pipe = self._pipe
+        try:
+            item = pipe.items.popleft()
+        except IndexError:
+            item = pipe.take(block, timeout)
+        if pipe.alert and not pipe.may_deliver():
+            raise ChannelClosed("the stream was cancelled")
+        return item
+
+    def recv(self, timeout: float | None = None) -> tuple[T | None, bool]:
+        """Go's `v, ok := <-ch`: (item, True), or (None, False) when closed and drained; `queue.Empty` on timeout."""
+        try:
+            return self.get(timeout=timeout), True
+        except ChannelClosed:
+            return None, False
+
+    def close(self) -> None:
+        """Let readers drain what is there, then end. Idempotent, from any thread."""
+        self._pipe.close()
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Close, as `queue.Queue.shutdown` of Python 3.13; `immediate` drops what lies unread."""
+        self._pipe.close(discard=immediate)
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more items will be put; some may still lie unread."""
+        return self._pipe.closed
+
+    def __iter__(self) -> Iterator[T]:
+        """Give items until closed and drained; never raises. A later loop goes on where an earlier one broke off."""
+        pipe, pop = self._pipe, self._pipe.items.popleft
+        while True:
+            try:
+                item = pop()
+            except IndexError:
+                try:
+                    item = pipe.take(True, None)
+                except ChannelClosed:
+                    return
+            if pipe.alert and not pipe.may_deliver():
+                return
+            yield item
+
+
+class Outcome(Channel[T]):
+    """A sticky channel of one value: `get()` blocks to the end of the stream and gives the same answer to everybody."""
+
+    def __init__(self, pipe: Pipe[Any], values: deque[T]) -> None:
+        self._join(pipe)
+        self.queue = values
+
+    def get(self, block: bool = True, timeout: float | None = None) -> T:
+        """Give the settled value; `queue.Empty` when `timeout` seconds pass first, or at once with `block=False`.
+
+        A wait lifts the bound of the stream's `ch` for good, so that it cannot deadlock with a producer that waits
+        for a reader.
+        """
+        if not self.queue:
+            if not block:
+                raise queue.Empty
+            self._pipe.lift()
+            if not self._pipe.wait_changed(lambda: bool(self.queue), timeout):
+                raise queue.Empty
+        return self.queue[0]
+
+    def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
+        """Refuse: the stream settles it."""
+        raise ChannelClosed("the outcome of a stream is settled by the stream alone")
+
+    def close(self) -> None:
+        """Do nothing: the stream settles it."""
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Do nothing: the stream settles it."""
+
+    def __iter__(self) -> Iterator[T]:
+        """Give the value once, waiting for it."""
+        yield self.get()

@@ -1,0 +1,333 @@
+"""Client and ChatBuilder: what users write."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import attrs
+
+from streamkit.call import Call
+from streamkit.codec import Model, Provider
+from streamkit.context import Context
+from streamkit.errors import ConfigError
+from streamkit.hooks import Hooks
+from streamkit.retry import RetryBudget
+from streamkit.settings import Limits, RetryPolicy, Timeouts
+from streamkit.stream import Cancellable, ChatStream, start_stream
+from streamkit.transport import Transport
+from streamkit.types.messages import FilePart, ImagePart, Message, MessageLike, Part
+from streamkit.types.request import AnyTool, ChatRequest, ResponseFormat, Tool
+from streamkit.types.response import ChatResponse
+from streamkit.types.usage import Usage
+
+__all__ = ["ChatBuilder", "Client"]
+
+
+class Client:
+    """A provider and settings; share it between any number of threads.
+
+    Args:
+        provider: Whom to ask, such as `OpenAI()`.
+        retry_policy: When to open again; `RetryPolicy()` by default.
+        timeouts: The five clocks; `Timeouts()` by default.
+        limits: Bounds in bytes; `Limits()` by default.
+        hooks: Observers.
+        session: Your own `requests.Session` (proxies, CA bundle, client certificate, adapters), used as it is and never
+            closed. While its headers are awaited, a cancel frees the caller but the thread waits out the timeout.
+        buffer: Chunks that lie unread before the producer waits for the reader; 0 for no bound.
+        accumulate: False keeps no text, for endless streams.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        retry_policy: RetryPolicy | None = None,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+        hooks: Hooks | None = None,
+        session: Any = None,
+        buffer: int = 10_000,
+        accumulate: bool = True,
+    ) -> None:
+        if not hasattr(provider, "codec"):
+            raise ConfigError(f"{provider!r} is no provider: give one of streamkit.providers, such as OpenAI()")
+        self.provider = provider
+        self._defaults = _Settings(
+            retry_policy=retry_policy or RetryPolicy(),
+            timeouts=timeouts or Timeouts(),
+            limits=limits or Limits(),
+            hooks=hooks or Hooks(),
+            buffer=buffer,
+            accumulate=accumulate,
+        )
+        self._transport = Transport(session)
+        self._budget = RetryBudget()
+        self._lock = threading.Lock()  # guards _usage and _live
+        self._usage = Usage()
+        self._live: weakref.WeakSet[Cancellable] = weakref.WeakSet()
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all answers so far, also of failed ones as far as reported. Thread-safe."""
+        return self._usage
+
+    def chat(self, model: str | None = None) -> ChatBuilder:
+        """Begin a request to `model`."""
+        return ChatBuilder(client=self, request=ChatRequest(model=model or ""), settings=self._defaults)
+
+    def model(self, name: str) -> Model:
+        """Give a model that is asked through this client's pool, retries, timeouts, limits and hooks."""
+        return Model(name=name, provider=self.provider, client=self)
+
+    def close(self) -> None:
+        """Cancel live streams and close idle connections. A later request begins afresh."""
+        with self._lock:
+            live = list(self._live)
+        for run in live:
+            run.cancel("the client was closed")
+        self._transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, t: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
+        """Close."""
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client {self.provider!r}>"
+
+    def _enlist(self, run: Cancellable) -> None:
+        with self._lock:
+            self._live.add(run)
+
+    def _settled(self, response: ChatResponse) -> None:
+        with self._lock:
+            self._usage = attrs.evolve(self._usage + response.total_usage, raw={})
+
+
+@attrs.frozen(kw_only=True)
+class _Settings:
+    """What a client sets for all its requests and a builder may change for one."""
+
+    retry_policy: RetryPolicy
+    timeouts: Timeouts
+    limits: Limits
+    hooks: Hooks
+    buffer: int
+    accumulate: bool
+
+
+@attrs.frozen(kw_only=True)
+class ChatBuilder:
+    """A request not yet sent. Immutable: each method gives a new one; share it between threads and fork it at will."""
+
+    _client: Client
+    _request: ChatRequest
+    _settings: _Settings
+
+    # -- what is said
+
+    def system(self, text: str) -> ChatBuilder:
+        """Add a system message."""
+        return self._say(Message(role="system", content=text))
+
+    def user(self, text: str | Sequence[Part | Mapping[str, Any]]) -> ChatBuilder:
+        """Add a user message: text, or a list of parts."""
+        return self._say(Message(role="user", content=text))
+
+    def assistant(self, text: str | Sequence[Part | Mapping[str, Any]]) -> ChatBuilder:
+        """Add what the model said before."""
+        return self._say(Message(role="assistant", content=text))
+
+    def messages(self, messages: Iterable[MessageLike]) -> ChatBuilder:
+        """Add messages: `Message`s, or dicts as openai and anthropic users have them."""
+        if isinstance(messages, (str, Mapping, Message)):
+            raise ConfigError("messages() takes a list of messages; for one text use .user(...)")
+        return self._say(*(Message.of(message) for message in messages))
+
+    def image(self, url_or_bytes: str | bytes, media_type: str | None = None) -> ChatBuilder:
+        """Add an image to the last user message: a URL (also a `data:` one), or its bytes."""
+        if isinstance(url_or_bytes, bytes):
+            return self._attach(ImagePart(data=url_or_bytes, media_type=media_type or _image_type(url_or_bytes)))
+        return self._attach(ImagePart.of_url(url_or_bytes))
+
+    def file(self, path_or_bytes: str | Path | bytes, *, media_type: str = "application/pdf", name: str = "") -> ChatBuilder:
+        """Add a document to the last user message: a path, or its bytes."""
+        if isinstance(path_or_bytes, bytes):
+            return self._attach(FilePart(data=path_or_bytes, media_type=media_type, name=name or "file.pdf"))
+        path = Path(path_or_bytes)
+        try:
+            data = path.read_bytes()
+        except OSError as e:
+            raise ConfigError(f"the file {str(path)!r} cannot be read: {e.strerror}") from e
+        return self._attach(FilePart(data=data, media_type=media_type, name=name or path.name))
+
+    # -- how to answer
+
+    def temperature(self, value: float) -> ChatBuilder:
+        """Set the sampling temperature."""
+        return self._with(temperature=value)
+
+    def max_tokens(self, n: int) -> ChatBuilder:
+        """Bound the answer, in tokens."""
+        if n < 1:
+            raise ConfigError(f"max_tokens({n}): must be 1 or more")
+        return self._with(max_tokens=n)
+
+    def top_p(self, value: float) -> ChatBuilder:
+        """Sample from the likeliest tokens that make up this share."""
+        return self._with(top_p=value)
+
+    def top_k(self, n: int) -> ChatBuilder:
+        """Sample from the n likeliest tokens."""
+        return self._with(top_k=n)
+
+    def stop(self, *texts: str) -> ChatBuilder:
+        """End the answer where one of these texts would come."""
+        return self._with(stop=texts)
+
+    def seed(self, n: int) -> ChatBuilder:
+        """Ask for the same sampling each time."""
+        return self._with(seed=n)
+
+    def tools(self, tools: Sequence[AnyTool]) -> ChatBuilder:
+        """Offer tools. `get_stream()` reports the model's calls (`final.tool_calls`) and never runs them."""
+        return self._with(tools=tuple(Tool.of(tool) for tool in tools))
+
+    def tool_choice(self, choice: str, *, parallel: bool | None = None) -> ChatBuilder:
+        """Say which tool to call: "auto", "none", "required" or a tool's name; `parallel=False` allows one call only."""
+        return self._with(tool_choice=choice, parallel_tool_calls=parallel)
+
+    def response_format(self, kind: str) -> ChatBuilder:
+        """Ask for "text" or for "json" (any object)."""
+        if kind not in ("text", "json"):
+            raise ConfigError(f"response_format({kind!r}): use 'text' or 'json', or json_schema(...)")
+        return self._with(response_format=ResponseFormat(type=kind))
+
+    def json_schema(self, schema: Mapping[str, Any], *, name: str = "answer", strict: bool = True) -> ChatBuilder:
+        """Ask for an object of this JSON Schema."""
+        return self._with(response_format=ResponseFormat(type="schema", schema=schema, name=name, strict=strict))
+
+    def extended_thinking(self, on: bool = True) -> ChatBuilder:
+        """Let the model think first; its thinking comes as chunks of type "thinking"."""
+        return self._with(thinking=on)
+
+    def thinking_budget(self, tokens: int) -> ChatBuilder:
+        """Bound the thinking, in tokens."""
+        if tokens < 1:
+            raise ConfigError(f"thinking_budget({tokens}): must be 1 or more")
+        return self._with(thinking_budget=tokens)
+
+    def reasoning_effort(self, effort: str) -> ChatBuilder:
+        """Say how much to reason, in the provider's words, such as "low"."""
+        return self._with(reasoning_effort=effort)
+
+    def prompt_caching(self, on: bool = True) -> ChatBuilder:
+        """Have the provider cache the beginning of the prompt, where that has to be asked for."""
+        return self._with(prompt_caching=on)
+
+    def headers(self, headers: Mapping[str, str]) -> ChatBuilder:
+        """Send these headers too."""
+        return self._with(headers={**self._request.headers, **headers})
+
+    def provider_options(self, options: Mapping[str, Any]) -> ChatBuilder:
+        """Put these into the request's JSON as they are: what only this provider knows."""
+        return self._with(provider_options={**self._request.provider_options, **options})
+
+    # -- how to ask
+
+    def timeout(self, seconds: float | None) -> ChatBuilder:
+        """Set `Timeouts.total`: seconds for everything."""
+        return self.timeouts(attrs.evolve(self._settings.timeouts, total=seconds))
+
+    def timeouts(self, timeouts: Timeouts) -> ChatBuilder:
+        """Set all five clocks."""
+        return self._set(timeouts=timeouts)
+
+    def retry_policy(self, policy: RetryPolicy) -> ChatBuilder:
+        """Set when to open again."""
+        return self._set(retry_policy=policy)
+
+    def buffer(self, chunks: int) -> ChatBuilder:
+        """Set how many chunks may lie unread before the producer waits; 0 for no bound."""
+        return self._set(buffer=chunks)
+
+    def accumulate(self, on: bool) -> ChatBuilder:
+        """Keep the text for `final` and `partial`, or (False) not, for endless streams."""
+        return self._set(accumulate=on)
+
+    # -- asking
+
+    def get_stream(self, ctx: Context | None = None) -> ChatStream:
+        """Send the request and give the answer as it comes.
+
+        Blocks until the answer is open (its headers have come), retries included; errors up to there are raised, later ones
+        reach `stream.err`. A cancelled `ctx` and Ctrl-C free the caller at once.
+        """
+        client, settings = self._client, self._settings
+        call = Call(
+            request=self._request,
+            provider=client.provider,
+            transport=client._transport,
+            timeouts=settings.timeouts,
+            limits=settings.limits,
+            retry_policy=settings.retry_policy,
+            budget=client._budget,
+            hooks=settings.hooks,
+        )
+        return start_stream(
+            call.batches,
+            name=client.provider.name,
+            ctx=ctx,
+            timeouts=settings.timeouts,
+            hooks=settings.hooks,
+            buffer=settings.buffer,
+            accumulate=settings.accumulate,
+            max_headers=settings.limits.headers,
+            on_settled=client._settled,
+            enlist=client._enlist,
+        )
+
+    def stream(self, ctx: Context | None = None) -> ChatStream:
+        """Alias of `get_stream`."""
+        return self.get_stream(ctx)
+
+    def get_response(self, ctx: Context | None = None) -> ChatResponse:
+        """Send the request and give the whole answer; blocks to its end; raises, with what had arrived in `partial`."""
+        with self.get_stream(ctx) as stream:
+            return stream.result()
+
+    # -- building
+
+    def _with(self, **changes: Any) -> ChatBuilder:
+        return attrs.evolve(self, request=attrs.evolve(self._request, **changes))
+
+    def _set(self, **changes: Any) -> ChatBuilder:
+        return attrs.evolve(self, settings=attrs.evolve(self._settings, **changes))
+
+    def _say(self, *messages: Message) -> ChatBuilder:
+        return self._with(messages=(*self._request.messages, *messages))
+
+    def _attach(self, part: Part) -> ChatBuilder:
+        messages = self._request.messages
+        if messages and messages[-1].role == "user":
+            last = attrs.evolve(messages[-1], content=(*messages[-1].content, part))
+            return self._with(messages=(*messages[:-1], last))
+        return self._say(Message(role="user", content=[part]))
+
+
+_IMAGE_SIGNS = ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
+
+
+def _image_type(data: bytes) -> str:
+    for sign, media_type in _IMAGE_SIGNS:
+        if data.startswith(sign):
+            return media_type
+    raise ConfigError("these bytes are no PNG, JPEG, GIF or WebP image: name the media_type if it is another kind")

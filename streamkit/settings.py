@@ -1,0 +1,64 @@
+"""The knobs of a client: when to retry, how long to wait, how much to take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from streamkit.errors import ConfigError
+
+__all__ = ["Limits", "RetryPolicy", "Timeouts"]
+
+
+def _not_negative(instance: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
+    if value is not None and not value >= 0:  # also refuses NaN
+        raise ConfigError(f"{type(instance).__name__}({attribute.name}={value!r}): must be 0 or more")
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """When and how often to open again: `max_retries` times after the first attempt.
+
+    The delay before retry n (from 0) is random between 0 and min(max_interval, initial_interval * backoff_multiplier**n)
+    seconds ("full jitter", so that calls refused together do not come back together), unless the provider says how
+    long to wait. `retry_on` are HTTP statuses; connection failures and timeouts before the answer are retried too.
+    A Retry-After beyond `max_retry_after` seconds fails at once.
+    """
+
+    max_retries: int = attrs.field(default=3, validator=_not_negative)
+    initial_interval: float = attrs.field(default=1.0, validator=_not_negative)
+    max_interval: float = attrs.field(default=30.0, validator=_not_negative)
+    backoff_multiplier: float = attrs.field(default=2.0, validator=_not_negative)
+    retry_on: Sequence[int] = attrs.field(default=(408, 409, 429, 500, 502, 503, 504, 529), converter=tuple)
+    max_retry_after: float = attrs.field(default=60.0, validator=_not_negative)
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """Five clocks, in seconds; None means no limit.
+
+    `connect`: one attempt to connect. `idle`: silence on the wire, headers included; any byte resets it. `first_chunk`: from
+    `get_stream` to the first chunk, over all attempts. `stall`: between chunks; keep-alives do not reset it, and it does
+    not run while the producer waits for a slow reader. `total`: everything; nothing resets it.
+    """
+
+    connect: float | None = attrs.field(default=10.0, validator=_not_negative)
+    idle: float | None = attrs.field(default=300.0, validator=_not_negative)
+    first_chunk: float | None = attrs.field(default=600.0, validator=_not_negative)
+    stall: float | None = attrs.field(default=600.0, validator=_not_negative)
+    total: float | None = attrs.field(default=None, validator=_not_negative)
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """Bytes, beyond which a stream ends in `ResponseTooLarge`; None means no limit.
+
+    `event`: one event, after decompression. `response`: the whole body after decompression. `headers`: of one answer.
+    `error_body`: read from an error answer; the rest is ignored, it does not raise.
+    """
+
+    event: int | None = attrs.field(default=32 * 2**20, validator=_not_negative)
+    response: int | None = attrs.field(default=256 * 2**20, validator=_not_negative)
+    headers: int | None = attrs.field(default=64 * 2**10, validator=_not_negative)
+    error_body: int | None = attrs.field(default=64 * 2**10, validator=_not_negative)

@@ -1,0 +1,504 @@
+"""ChatStream: one producer thread, three channels, one outcome.
+
+Any generator of batches of chunks becomes a stream here: a call, a loop over calls, or what transforms another stream.
+This is the only module that starts a producer thread.
+
+Who holds whom: the thread and the watchdog hold the `_Run`, which has the pipe. The user's ends (the stream and its three
+channels) share one `_Lease`; when the last of them is gone, its finalizer tells the watchdog, which ends the run. So
+nothing that the thread holds may ever refer to one of the user's ends.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Protocol, TypeVar
+
+from streamkit import errors
+from streamkit.channel import Channel, Outcome, Pipe
+from streamkit.context import Context
+from streamkit.errors import Cancelled, ChannelClosed, ConnectionLost, ContextError, StreamKitError, without_frames
+from streamkit.hooks import Hooks, observe
+from streamkit.settings import Timeouts
+from streamkit.stats import Stats
+from streamkit.transport import SocketSlot
+from streamkit.types.chunks import Chunk
+from streamkit.types.response import ChatResponse, Fold, StepState
+from streamkit.watchdog import watchdog
+
+__all__ = ["ChatStream", "Source", "start_stream"]
+
+T = TypeVar("T")
+
+Source = Callable[["_Run"], Iterable["list[Chunk]"]]
+"""What a stream is made of: given the running stream (a `Scope` of calls), it gives batches of chunks."""
+
+class Cancellable(Protocol):
+    """A running stream, as its client sees it."""
+
+    def cancel(self, reason: str | None = None) -> None:
+        """End it."""
+
+
+CLOSE_WAIT = 1.0
+"""Seconds that `close()` waits for the producer thread."""
+
+_HANDING_OVER = math.inf
+"""Stands for the time of the last chunk while one is being handed over, which may take as long as the reader likes."""
+
+_numbers = itertools.count(1)
+
+
+def start_stream(
+    source: Source,
+    *,
+    name: str,
+    ctx: Context | None = None,
+    timeouts: Timeouts | None = None,
+    hooks: Hooks | None = None,
+    buffer: int = 10_000,
+    accumulate: bool = True,
+    max_headers: int | None = None,
+    on_settled: Callable[[ChatResponse], object] | None = None,
+    enlist: Callable[[Cancellable], object] | None = None,
+) -> ChatStream:
+    """Start a producer thread on `source` and give its stream once the answer is open.
+
+    Blocks until then; a failure before raises here. Leaving by any exception, KeyboardInterrupt included, cancels the
+    stream. `enlist` is given what cancels it; `on_settled` is called, on the producer thread, with the
+    response, partial or whole, before the outcome can be read.
+    """
+    run = _Run(ctx, timeouts or Timeouts(), hooks or Hooks(), buffer, accumulate, max_headers, on_settled)
+    if enlist is not None:
+        enlist(run)
+    stream = ChatStream(run)
+    try:
+        run.start(source, f"streamkit-{name}-{next(_numbers)}")
+        run.pipe.wait_changed(lambda: run.pipe.opened or run.pipe.closed)
+    except BaseException:
+        run.cancel("get_stream was interrupted")
+        raise
+    if run.pipe.opened:
+        return stream
+    try:
+        stream._raise_error()
+        return stream
+    finally:
+        del stream, run  # of the error's traceback: it would keep the stream alive, and the stream the error
+
+
+class ChatStream:
+    """One answer on its way.
+
+    `ch` brings the chunks and ends when the stream ends, however it ends; `err` and `final` bring the one outcome: an error
+    and None, or None and the response. Reading them from any thread, in any order, as often as you like, never hangs once the
+    stream has ended and never deadlocks before. When the last of the stream and its three channels is dropped, the stream
+    is cancelled.
+    """
+
+    ch: Channel[Chunk]
+    err: Outcome[StreamKitError | None]
+    final: Outcome[ChatResponse | None]
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._lease = lease = _Lease(run)
+        self.ch = _StreamChannel(run, lease)
+        self.err = _StreamOutcome(run.pipe, run.pipe.err, lease)
+        self.final = _StreamOutcome(run.pipe, run.pipe.final, lease)
+
+    @property
+    def stats(self) -> Stats:
+        """Timings and counts, at any time."""
+        return self._run.stats
+
+    @property
+    def request_id(self) -> str | None:
+        """The provider's id of the request, for its support."""
+        return self._run.request_id
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the answer."""
+        return self._run.headers
+
+    @property
+    def partial(self) -> ChatResponse:
+        """The response so far, at any time; `complete` once it is."""
+        pipe = self._run.pipe
+        if pipe.closed:
+            final, error = pipe.final[0], pipe.err[0]
+            if final is not None:
+                return final  # type: ignore[no-any-return]  # the pipe is generic in its items alone
+            if error.partial is not None:
+                return error.partial  # type: ignore[no-any-return]
+        return self._run.fold.response()
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Give the chunks as `ch` brings them; raise the error at the end."""
+        yield from self.ch
+        self._raise_error()
+
+    def text(self) -> Iterator[str]:
+        """Give the text without thinking; raise the error at the end. Reads `ch`, so for one consumer only."""
+        for chunk in self.ch:
+            if chunk.type == "text" and chunk.content:
+                yield chunk.content
+        self._raise_error()
+
+    def result(self, timeout: float | None = None) -> ChatResponse:
+        """Drain, then give the response or raise its error.
+
+        Blocks to the end; TimeoutError after `timeout` seconds leaves the stream running.
+        """
+        pipe = self._run.pipe
+        pipe.lift()
+        if not pipe.wait_changed(lambda: pipe.closed, timeout):
+            raise TimeoutError(f"the stream has not ended within {timeout} s; it goes on: ask again, or cancel() it")
+        self._raise_error()
+        response = self.final.get()
+        assert response is not None  # there is always one of the two
+        return response
+
+    def cancel(self, reason: str | None = None) -> None:
+        """End the stream at once; idempotent; any thread, signal handler or finalizer may call it."""
+        self._run.cancel(reason)
+
+    def close(self) -> None:
+        """Cancel unless finished, and wait up to a second for the thread."""
+        if not self._run.pipe.closed:
+            self._run.cancel("closed")
+        self._run.join(CLOSE_WAIT)
+
+    def __enter__(self) -> ChatStream:
+        return self
+
+    def __exit__(self, t: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None) -> None:
+        """Close."""
+        self.close()
+
+    def __repr__(self) -> str:
+        pipe = self._run.pipe
+        error = pipe.err[0] if pipe.closed else None
+        state = "live" if not pipe.closed else "complete" if error is None else type(error).__name__
+        return f"<ChatStream {state} chunks={self.stats.chunks}>"
+
+    def _raise_error(self) -> None:
+        error = self.err.get()
+        if error is not None:
+            raise error.with_traceback(None)  # raised again, it would gather the frames of every reader
+
+
+class _Lease:
+    """Shared by the user's ends of a stream; gone when all of them are."""
+
+    __slots__ = ("_post", "_run")
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._post = watchdog.post  # kept: at interpreter exit a module's names may be gone
+
+    def __del__(self) -> None:
+        # A finalizer may run in the middle of any line: it takes no lock and does no more than this.
+        if not self._run.pipe.closed:
+            self._post(self._run.abandon)
+
+
+class _StreamChannel(Channel[Chunk]):
+    """`stream.ch`."""
+
+    def __init__(self, run: _Run, lease: _Lease) -> None:
+        self._join(run.pipe)
+        self._run = run
+        self._lease = lease
+
+    def put(self, item: Chunk, block: bool = True, timeout: float | None = None) -> None:
+        """Refuse: the stream fills it."""
+        raise ChannelClosed("the channel of a stream is filled by the stream alone")
+
+    def close(self) -> None:
+        """Cancel the stream."""
+        self._run.cancel("its channel was closed")
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Cancel the stream."""
+        self.close()
+
+
+class _StreamOutcome(Outcome[T]):
+    """`stream.err` and `stream.final`."""
+
+    def __init__(self, pipe: Pipe[Any], values: Any, lease: _Lease) -> None:
+        super().__init__(pipe, values)
+        self._lease = lease
+
+
+class _Run:
+    """A stream as its producer and the watchdog see it; the `Scope` of the calls in it."""
+
+    def __init__(
+        self,
+        ctx: Context | None,
+        timeouts: Timeouts,
+        hooks: Hooks,
+        buffer: int,
+        accumulate: bool,
+        max_headers: int | None,
+        on_settled: Callable[[ChatResponse], object] | None,
+    ) -> None:
+        self.pipe: Pipe[Chunk] = Pipe(buffer)
+        self.slot = SocketSlot(max_headers=max_headers)
+        self.fold = Fold(keep=accumulate)
+        self.stats = Stats(self.fold)
+        self.headers: Mapping[str, str] = {}
+        self.request_id: str | None = None
+        self._ctx = ctx
+        self._timeouts = timeouts
+        self._hooks = hooks
+        self._on_settled = on_settled
+        self._began = time.monotonic()
+        self._deadline = _earlier(ctx.deadline if ctx is not None else None, _after(self._began, timeouts.total))
+        self._last_chunk: float | None = None
+        self._reason: str | None = None
+        self._ended_outside = False
+        self._deferred: list[Callable[[], object]] = []
+        self._detach: Callable[[], None] = _nothing
+        self._thread: threading.Thread | None = None
+        if ctx is not None:
+            self.pipe.ended_by = lambda: isinstance(ctx.error(), Cancelled)
+
+    # -- the caller's side
+
+    def start(self, source: Source, name: str) -> None:
+        if self._ctx is not None:
+            error = self._ctx.error()
+            if error is not None:
+                error.partial = self.fold.response()
+                raise error
+            self._detach = self._ctx.attach(self)
+        thread = threading.Thread(target=_produce, args=(self, source), name=name, daemon=True)
+        try:
+            watchdog.watch(self)
+            thread.start()
+        except RuntimeError as e:
+            self._unwatch()
+            raise StreamKitError(f"no thread can be started for the stream: {e}") from e
+        self._thread = thread
+        if self._ctx is not None and self._ctx.cancelled:  # between the question above and attach
+            watchdog.post(self.cancelled)
+
+    def cancel(self, reason: str | None = None) -> None:
+        """End the run; signal-safe: plain stores and one `SimpleQueue.put`."""
+        if self._reason is None:
+            self._reason = reason
+        self.alert()
+        watchdog.post(self._cancel)
+
+    def join(self, seconds: float) -> None:
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(seconds)
+
+    # -- the watchdog's side
+
+    def alert(self) -> None:
+        self.pipe.cut = True
+        self.pipe.alert = True
+
+    def cancelled(self) -> None:
+        """The context was cancelled."""
+        error = self._ctx.error() if self._ctx is not None else None
+        self._end(error or Cancelled("cancelled"), discard=not isinstance(error, errors.DeadlineExceeded))
+
+    def _cancel(self) -> None:
+        self._end(Cancelled(f"cancelled: {self._reason}" if self._reason else "cancelled"), discard=True)
+
+    def abandon(self) -> None:
+        """Nobody can read the stream any more."""
+        self._end(Cancelled("cancelled: the stream was dropped before its end"), discard=True)
+
+    def check(self, now: float) -> float | None:
+        """End the run if one of its clocks has run out; give when to look again."""
+        if self.pipe.closed:
+            return None
+        if self._deadline is not None and now >= self._deadline:
+            self._end(errors.DeadlineExceeded(self._late()), discard=False)
+            return None
+        limits = self._timeouts
+        if self._last_chunk is None:
+            due = _after(self._began, limits.first_chunk)
+            if due is not None and now >= due:
+                self._end(_no_chunk(errors.FirstChunkTimeout, "no chunk came", limits.first_chunk, "first_chunk"))
+                return None
+        elif self._last_chunk is _HANDING_OVER:
+            due = _after(now, limits.stall)  # the reader may be slow; the provider is not to blame
+        else:
+            due = _after(self._last_chunk, limits.stall)
+            if due is not None and now >= due:
+                self._end(_no_chunk(errors.StreamStalled, "no further chunk came", limits.stall, "stall"))
+                return None
+        # The first chunk may shorten what is waited for.
+        stall = _after(now, limits.stall) if self._last_chunk is None else None
+        return _earlier(_earlier(due, stall), self._deadline)
+
+    def _late(self) -> str:
+        if self._ctx is not None and self._deadline == self._ctx.deadline:
+            return "the context's deadline passed: allow more time or ask for less"
+        return f"the answer took longer than {self._timeouts.total} s: raise Timeouts(total=...) or ask for less"
+
+    def _end(self, error: StreamKitError, *, discard: bool = False) -> None:
+        """Settle from outside and wake the producer; what it had decided just before stands."""
+        error.partial = self.fold.response()
+        error.attempts = self.stats.attempts
+        self._ended_outside = self.pipe.claim(error, None) or self._ended_outside
+        self.stats.end()
+        self.pipe.publish(discard=discard)
+        self.slot.interrupt()
+        self._unwatch()
+
+    def forked(self) -> None:
+        """In a child process: the thread is not here, so nothing more will come."""
+        self.pipe.forked()
+        error = ConnectionLost("the process was forked: the stream lives on in the parent only", retryable=False)
+        error.partial = self.fold.response()
+        self.pipe.claim(error, None)
+        self.pipe.publish()
+
+    # -- the producer's side
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, unless the stream ends meanwhile."""
+        if self.pipe.wait_changed(lambda: self.pipe.closed, seconds):
+            raise Cancelled("the stream has ended")
+
+    def remaining(self) -> float | None:
+        """The seconds to the deadline, or None."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def answered(self, headers: Mapping[str, str], request_id: str | None) -> None:
+        """Note the answer's headers, and let `get_stream` return."""
+        self.headers, self.request_id = headers, request_id
+        self.pipe.open()
+
+    def retried(self, attempt: int) -> None:
+        """Count a retry."""
+        self.stats.attempts = attempt + 1
+
+    def follow(self, state: StepState) -> None:
+        """Learn where a step reports."""
+        self.fold.state = state
+
+    def defer(self, fn: Callable[[], object]) -> None:
+        """Call `fn` after the stream has settled."""
+        self._deferred.append(fn)
+
+    def deliver(self, batch: list[Chunk]) -> bool:
+        """Fold and hand over a batch; False when the stream has ended."""
+        if not batch:
+            return True
+        self.fold.add(batch)
+        self._last_chunk = _HANDING_OVER
+        self.stats.note(len(batch), time.monotonic())
+        if self._hooks.on_chunk is not None:
+            for chunk in batch:
+                observe(self._hooks.on_chunk, chunk)
+        if self._hooks.on_step_finish is not None and batch[-1].type == "step_finish":
+            observe(self._hooks.on_step_finish, self.fold.response().steps[-1])
+        delivered = self.pipe.put_many(batch)
+        self._last_chunk = time.monotonic()
+        return delivered
+
+    def finish(self) -> None:
+        """Settle as complete."""
+        response = self.fold.response(complete=True)
+        if self.pipe.claim(None, response):
+            self._tell_settled(response)
+            observe(self._hooks.on_finish, response)
+            self._publish()
+
+    def fail(self, error: StreamKitError) -> None:
+        """Settle as failed."""
+        without_frames(error)
+        error.partial = self.fold.response()
+        error.attempts = self.stats.attempts
+        if self.pipe.claim(error, None):
+            self._tell_settled(error.partial)
+            self._observe_failure(error)
+            self._publish()
+
+    def _publish(self) -> None:
+        self.stats.end()
+        self.pipe.publish(discard=self.pipe.cut)
+        self._unwatch()
+
+    def tell_end(self) -> None:
+        """Tell the observers of an end that came from outside: they never run on the watchdog's thread."""
+        if not self._ended_outside:
+            return
+        error = self.pipe.err[0]
+        self._tell_settled(error.partial)
+        self._observe_failure(error)
+
+    def _tell_settled(self, response: ChatResponse) -> None:
+        if self._on_settled is not None:
+            self._on_settled(response)
+
+    def _observe_failure(self, error: StreamKitError) -> None:
+        if isinstance(error, ContextError):
+            observe(self._hooks.on_cancel, error)
+        else:
+            observe(self._hooks.on_error, error)
+
+    def clean_up(self) -> None:
+        """Let go of everything that the run had taken."""
+        self._unwatch()
+        while self._deferred:
+            self._deferred.pop()()
+        self.slot.release()
+
+    def _unwatch(self) -> None:
+        watchdog.unwatch(self)
+        self._detach()
+
+
+def _produce(run: _Run, source: Source) -> None:
+    """The producer thread."""
+    batches: Iterable[list[Chunk]] = ()
+    try:
+        batches = source(run)
+        for batch in batches:
+            if not run.deliver(batch):
+                break
+        else:
+            run.finish()
+    except StreamKitError as error:
+        run.fail(error)
+    except BaseException as error:  # a bug, ours or of a user's callable: the reader must not wait for ever
+        failure = StreamKitError(f"an internal error ended the stream: {error!r}")
+        failure.__cause__ = error
+        run.fail(failure)
+    finally:
+        close = getattr(batches, "close", None)
+        if close is not None:
+            close()
+        run.tell_end()
+        run.clean_up()
+
+
+def _no_chunk(cls: type[StreamKitError], what: str, seconds: float | None, clock: str) -> StreamKitError:
+    return cls(f"{what} within {seconds} s: try again, or allow more with Timeouts({clock}=...)")
+
+
+def _after(moment: float, seconds: float | None) -> float | None:
+    return None if seconds is None else moment + seconds
+
+
+def _earlier(a: float | None, b: float | None) -> float | None:
+    return b if a is None else a if b is None else min(a, b)
+
+
+def _nothing() -> None:
+    pass

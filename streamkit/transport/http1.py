@@ -1,0 +1,192 @@
+"""HTTP/1 answers, read so that each piece is delivered at once and all pieces of one socket read together.
+
+http.client's own reader gives one HTTP chunk a call; this one takes what a single `recv` brought, checks the framing and
+gives the bodies of all chunks in it, whole or in part. It also skips every interim answer (http.client takes a 103 for
+the final one) and bounds the headers.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+from http.client import HTTPException, IncompleteRead
+from typing import Any
+
+from streamkit.errors import ResponseTooLarge
+from streamkit.transport.slot import SocketSlot, current_slot
+
+__all__ = ["BadFraming", "Response"]
+
+BLOCK = 65_536
+"""Bytes asked of the socket at once."""
+MAX_LINE = 4_096
+"""Bytes of a chunk's size line; http.client allows 65,536."""
+MAX_TRAILERS = 65_536
+
+# What the reader expects next in a chunked body.
+_SIZE, _DATA, _DATA_END, _TRAILER = range(4)
+
+
+class BadFraming(HTTPException):
+    """The chunked framing is broken, so nothing after it can be trusted."""
+
+
+class Response(http.client.HTTPResponse):
+    """An answer whose `read1` gives all that one socket read brought."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._slot = current_slot()
+        self._sock = sock
+        self._expect = _SIZE
+        self._left = 0  # bytes left of the running chunk
+        self._rest = b""  # an unfinished size or trailer line
+        self._trailers = 0
+
+    # -- the head
+
+    def begin(self) -> None:
+        """Read the head, bounded, skipping interim answers."""
+        if self.headers is not None:
+            return
+        fp = self.fp
+        self.fp = _Head(fp, self._slot)  # type: ignore[assignment]  # readline and close are all that is called of it
+        try:
+            super().begin()
+        finally:
+            if self.fp is not None:
+                self.fp = fp
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # typeshed does not list it
+            if not 100 < status < 200 or status == 101:
+                return version, status, reason
+            while self.fp.readline(MAX_TRAILERS) not in (b"\r\n", b"\n", b""):
+                pass
+
+    # -- the body
+
+    def read1(self, n: int | None = -1) -> bytes:
+        """Give what is there, waiting for at least one byte; b"" at the end."""
+        if not self.chunked:
+            return super().read1(-1 if n is None else n)
+        size = BLOCK if n is None or n < 0 else n
+        while self.fp is not None and size:
+            data = self.fp.read1(size)
+            if not data:
+                raise IncompleteRead(b"")
+            body = self._unchunk(data)
+            if body:
+                return body
+        return b""
+
+    def read(self, amt: int | None = None) -> bytes:
+        """As `read1` for a chunked body, so that only one reader ever keeps count of the chunks."""
+        if not self.chunked:
+            return super().read(amt)
+        pieces: list[bytes] = []
+        while amt is None or amt > 0:
+            piece = self.read1(amt)
+            if not piece:
+                break
+            pieces.append(piece)
+            amt = None if amt is None else amt - len(piece)
+        return b"".join(pieces)
+
+    def _unchunk(self, data: bytes) -> bytes:
+        """Take the chunked framing off; close at the body's end."""
+        pieces: list[bytes] = []
+        at, end = 0, len(data)
+        while at < end:
+            if self._expect == _DATA:
+                stop = at + self._left
+                if stop > end:
+                    pieces.append(data[at:])
+                    self._left = stop - end
+                    break
+                pieces.append(data[at:stop])
+                at = stop
+                self._expect = _DATA_END
+                if data.startswith(b"\r\n", at):  # by far the commonest case
+                    at += 2
+                    self._expect = _SIZE
+                continue
+            newline = data.find(b"\n", at)
+            if newline < 0:
+                self._keep(data[at:])
+                break
+            line = data[at:newline].rstrip(b"\r") if not self._rest else self._line(data[at:newline])
+            at = newline + 1
+            self._take_line(line)
+            if self.fp is None:
+                if at < end:
+                    # More than the body was sent: what follows could be taken for the next request's answer.
+                    self._sock.shutdown(socket.SHUT_RDWR)
+                break
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _keep(self, piece: bytes) -> None:
+        if len(self._rest) + len(piece) > MAX_LINE:
+            raise BadFraming("a chunk's size line is too long")
+        self._rest += piece
+
+    def _line(self, end: bytes) -> bytes:
+        line, self._rest = self._rest + end, b""
+        return line.rstrip(b"\r")
+
+    def _take_line(self, line: bytes) -> None:
+        """Take one line of the framing: a chunk's size, the empty line after its data, or a trailer."""
+        if self._expect == _DATA_END:
+            if line:
+                raise BadFraming("a chunk is longer than its size says")
+            self._expect = _SIZE
+        elif self._expect == _SIZE:
+            self._left = _chunk_size(line)
+            self._expect = _DATA if self._left else _TRAILER
+        elif not line:
+            self._close_conn()
+        else:
+            self._trailers += len(line)
+            if self._trailers > MAX_TRAILERS:
+                raise BadFraming("the trailers are too long")
+
+    def _close_conn(self) -> None:
+        # urllib3 returns the connection to the pool right after this, so the socket is given up here and not later.
+        if self._slot is not None:
+            self._slot.release()
+        super()._close_conn()  # type: ignore[misc]  # typeshed does not list it
+
+
+class _Head:
+    """What http.client reads the head from: lines of the socket, counted."""
+
+    def __init__(self, fp: io.BufferedReader, slot: SocketSlot | None) -> None:
+        self._fp = fp
+        self._left = slot.max_headers if slot is not None else None
+
+    def readline(self, limit: int) -> bytes:
+        line = self._fp.readline(limit)
+        if self._left is not None:
+            self._left -= len(line)
+            if self._left < 0:
+                raise ResponseTooLarge("the answer's headers passed Limits(headers=...): raise it, or check base_url")
+        return line
+
+    def close(self) -> None:
+        self._fp.close()
+
+    def flush(self) -> None:
+        self._fp.flush()
+
+
+def _chunk_size(line: bytes) -> int:
+    digits = line.partition(b";")[0].strip()
+    # int() alone would also take a sign, underscores and 0x.
+    if not digits.isalnum() or digits[1:2] in (b"x", b"X") or len(digits) > 16:
+        raise BadFraming(f"not a chunk size: {line[:40]!r}")
+    try:
+        return int(digits, 16)
+    except ValueError:
+        raise BadFraming(f"not a chunk size: {line[:40]!r}") from None

@@ -1,0 +1,117 @@
+"""Connections that report their socket to the stream's slot, and the session that pools them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from requests.models import PreparedRequest
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from streamkit.transport.http1 import Response
+from streamkit.transport.slot import current_slot
+from streamkit.types.secret import Secret
+
+__all__ = ["SecretHeaders", "new_session", "settings_for"]
+
+POOL_SIZE = 128
+"""Idle connections kept for one host: as many streams may end at once without losing theirs."""
+
+
+class _Reporting:
+    """Names this thread's slot at connect, and again with each request: a reused connection never connects."""
+
+    response_class = Response
+    sock: Any
+    _fresh = False
+
+    def _new_conn(self) -> socket.socket:
+        sock: socket.socket = super()._new_conn()  # type: ignore[misc]  # of the connection class mixed with
+        self._fresh = True
+        slot = current_slot()
+        if slot is not None:
+            slot.hold(sock)
+        return sock
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        slot = current_slot()
+        if slot is not None:
+            slot.reused = self.sock is not None and not self._fresh
+            if slot.reused:
+                slot.hold(self.sock)
+        self._fresh = False
+        super().request(*args, **kwargs)  # type: ignore[misc]  # of the connection class mixed with
+
+
+class _HTTPConnection(_Reporting, HTTPConnection):
+    pass
+
+
+class _HTTPSConnection(_Reporting, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+class _Adapter(HTTPAdapter):
+    """requests' adapter over these pools. It overrides no `send`, so that mocking libraries go on working."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class SecretHeaders(AuthBase):
+    """Sets the headers that carry a key; being the request's auth, it keeps netrc and URL user-info from theirs."""
+
+    def __init__(self, secrets: Mapping[str, Secret]) -> None:
+        self._secrets = secrets
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        """Set them."""
+        for name, secret in self._secrets.items():
+            request.headers[name] = secret.expose()
+        return request
+
+
+def new_session() -> requests.Session:
+    """Make a session pooled for parallel streams: no retries of its own, no cookies kept."""
+    session = requests.Session()
+    session.headers.clear()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    adapter = _Adapter(pool_connections=16, pool_maxsize=POOL_SIZE)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def settings_for(session: requests.Session, url: str, *, own: bool) -> dict[str, Any]:
+    """Give proxies, CA bundle and client certificate from session and environment.
+
+    requests honours REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE; OpenSSL's own SSL_CERT_FILE is honoured here too.
+    """
+    settings = dict(session.merge_environment_settings(url, {}, True, None, None))
+    if own and settings.get("verify") is True:
+        settings["verify"] = os.environ.get("SSL_CERT_FILE") or True
+    return settings

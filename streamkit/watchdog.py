@@ -1,0 +1,149 @@
+"""The watchdog: one daemon thread per process that keeps time for all streams and carries out cancellations.
+
+It exists because a producer blocked in `recv` can do neither, and because a signal handler or a finalizer may do
+almost nothing: either can run in the middle of any line, also one that holds a lock, so all they may call is `post`,
+which is a single `SimpleQueue.put`. (A handler that called `Event.set` or `queue.Queue.put` deadlocked within a few
+hundred tries when its own thread was using that object.)
+
+The thread starts with the first thing watched and ends with the last. It never runs users' callbacks.
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import itertools
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+__all__ = ["Watched", "Watchdog", "watchdog"]
+
+logger = logging.getLogger("streamkit")
+
+
+class Watched(Protocol):
+    """What the watchdog watches."""
+
+    def check(self, now: float) -> float | None:
+        """Act on what is due at `now` (monotonic seconds); give the next time to look, or None. Must not block."""
+
+    def forked(self) -> None:
+        """Learn, in the child, that the process was forked: no thread but the caller's lives there."""
+
+
+class Watchdog:
+    """Runs posted functions and checks watched objects when their time comes."""
+
+    def __init__(self) -> None:
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._lock = threading.Lock()  # guards _keys, _watched and _thread; post() never takes it
+        self._keys: dict[Watched, int] = {}
+        self._watched: dict[int, Watched] = {}
+        self._serial = itertools.count()
+        self._thread: threading.Thread | None = None
+        self._inbox: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        # (when, key): by key, so that what is no longer watched is not kept alive until its time comes.
+        self._due: list[tuple[float, int]] = []
+
+    def post(self, fn: Callable[[], object]) -> None:
+        """Have `fn` run soon on the watchdog's thread.
+
+        Any thread, signal handler or finalizer may call it; it takes no lock. While nothing is watched, `fn` waits for the
+        next thing that is.
+        """
+        self._inbox.put(fn)
+
+    def watch(self, watched: Watched) -> None:
+        """Check `watched` now, and then whenever it asks, until `unwatch`."""
+        with self._lock:
+            key = next(self._serial)
+            self._keys[watched], self._watched[key] = key, watched
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="streamkit-watchdog", daemon=True)
+                try:
+                    thread.start()
+                except BaseException:
+                    del self._keys[watched], self._watched[key]
+                    raise
+                self._thread = thread
+        self.post(functools.partial(self._look, key))
+
+    def unwatch(self, watched: Watched) -> None:
+        """Forget `watched`; the last one ends the thread."""
+        with self._lock:
+            key = self._keys.pop(watched, None)
+            if key is None:
+                return
+            del self._watched[key]
+            if not self._watched:
+                self.post(_nothing)  # wakes the thread, which then ends
+
+    def forked(self) -> None:
+        """Begin afresh in a child process, where the thread does not exist and locks may have been copied while held."""
+        orphans = list(self._keys)
+        self._start_afresh()
+        for watched in orphans:
+            watched.forked()
+
+    def _run(self) -> None:
+        while self._turn():
+            pass
+
+    def _turn(self) -> bool:
+        """Wait for a message or the next time; a method of its own, so that nothing handled stays alive in a frame."""
+        timeout = max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
+        try:
+            fn = self._inbox.get(timeout=timeout)
+        except queue.Empty:
+            pass
+        else:
+            _isolated(fn)
+            del fn
+        while self._due and self._due[0][0] <= time.monotonic():
+            self._look(heapq.heappop(self._due)[1])
+        if len(self._due) > 64 + 2 * len(self._watched):
+            self._due = [entry for entry in self._due if entry[1] in self._watched]
+            heapq.heapify(self._due)
+        if self._watched:
+            return True
+        with self._lock:
+            if self._watched or not self._inbox.empty():
+                return True
+            self._due.clear()
+            self._thread = None
+            return False
+
+    def _look(self, key: int) -> None:
+        """Check what has this key, if it is still watched, and note when to look again."""
+        watched = self._watched.get(key)
+        if watched is not None:
+            when = _isolated(watched.check, time.monotonic())
+            if when is not None:
+                heapq.heappush(self._due, (when, key))
+
+
+def _nothing() -> None:
+    pass
+
+
+def _isolated(fn: Callable[..., Any], *args: Any) -> Any:
+    """Call `fn`; an exception in it must not end the timekeeping of every other stream."""
+    try:
+        return fn(*args)
+    except Exception:
+        logger.exception("an internal error on the watchdog thread")
+        return None
+
+
+watchdog = Watchdog()
+"""The process's own."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=watchdog.forked)
