@@ -248,7 +248,7 @@ class Channel(queue.Queue[T]):
         return self._pipe.bound
 
     @property
-    def unfinished_tasks(self) -> int:  # type: ignore[override]
+    def unfinished_tasks(self) -> int:
         """Items put and not yet marked by `task_done()`."""
         return self._pipe.unfinished
 
@@ -330,7 +330,8 @@ class Outcome(Channel[T]):
             self._pipe.lift()
             if not self._pipe.wait_changed(lambda: bool(self.queue), timeout):
                 raise queue.Empty
-        return self.queue[0]
+        value: T = self.queue[0]
+        return value
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
         """Refuse: the stream settles it."""

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -205,7 +205,7 @@ class ChatBuilder:
         """Say which tool to call: "auto", "none", "required" or a tool's name; `parallel=False` allows one call only."""
         return self._with(tool_choice=choice, parallel_tool_calls=parallel)
 
-    def response_format(self, kind: str) -> ChatBuilder:
+    def response_format(self, kind: Literal["text", "json"]) -> ChatBuilder:
         """Ask for "text" or for "json" (any object)."""
         if kind not in ("text", "json"):
             raise ConfigError(f"response_format({kind!r}): use 'text' or 'json', or json_schema(...)")

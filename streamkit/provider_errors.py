@@ -164,14 +164,11 @@ def _read(value: Any) -> tuple[str, str | None, int | None]:
     if isinstance(inner, (dict, list)) or (isinstance(inner, str) and not _words(value, "message")):
         message, code, status = _read(inner)
         return message, code or _words(value, "code", "type", not_this="error"), status
-    message = _words(value, "message", "msg", "error_message", "Message", "detail", "description")
-    if not message:
-        for name in ("detail", "errors"):
-            message, _, _ = _read(value.get(name))
-            if message:
-                break
+    found = _words(value, "message", "msg", "error_message", "Message", "detail", "description")
+    for name in ("detail", "errors"):
+        found = found or _read(value.get(name))[0]
     number = next((n for n in (value.get("status_code"), value.get("status"), value.get("code")) if _is_status(n)), None)
-    return message or "", _words(value, "code", "type", "status", not_this="error"), number
+    return found or "", _words(value, "code", "type", "status", not_this="error"), number
 
 
 def _words(value: dict[str, Any], *names: str, not_this: str = "") -> str | None:

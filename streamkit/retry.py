@@ -58,7 +58,7 @@ def call_with_retries(
     policy: RetryPolicy,
     budget: RetryBudget,
     *,
-    pause: Callable[[float], object],
+    pause: Callable[[float], None],
     remaining: Callable[[], float | None],
     on_retry: Callable[[RetryInfo], object],
 ) -> T:

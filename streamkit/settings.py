@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 
@@ -11,9 +12,11 @@ from streamkit.errors import ConfigError
 __all__ = ["Limits", "RetryPolicy", "Timeouts"]
 
 
-def _not_negative(instance: object, attribute: attrs.Attribute[float | None], value: float | None) -> None:
-    if value is not None and not value >= 0:  # also refuses NaN
-        raise ConfigError(f"{type(instance).__name__}({attribute.name}={value!r}): must be 0 or more")
+def _not_negative(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is None and attribute.default is not None and type(instance) is RetryPolicy:
+        raise ConfigError(f"RetryPolicy({attribute.name}=None): give a number; there is no unlimited retrying")
+    if value is not None and not (isinstance(value, (int, float)) and value >= 0):  # also refuses NaN
+        raise ConfigError(f"{type(instance).__name__}({attribute.name}={value!r}): must be a number, 0 or more")
 
 
 @attrs.frozen(kw_only=True)

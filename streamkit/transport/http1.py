@@ -51,7 +51,7 @@ class Response(http.client.HTTPResponse):
         if self.headers is not None:
             return
         fp = self.fp
-        self.fp = _Head(fp, self._slot)  # type: ignore[assignment]  # readline and close are all that is called of it
+        self.fp = _Head(fp, self._slot)  # readline and close are all that is called of it
         try:
             super().begin()
         finally:

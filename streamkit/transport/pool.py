@@ -28,7 +28,7 @@ POOL_SIZE = 128
 class _Reporting:
     """Names this thread's slot at connect, and again with each request: a reused connection never connects."""
 
-    response_class = Response
+    response_class: Any = Response
     sock: Any
     _fresh = False
 
@@ -51,11 +51,11 @@ class _Reporting:
 
 
 class _HTTPConnection(_Reporting, HTTPConnection):
-    pass
+    response_class: Any
 
 
 class _HTTPSConnection(_Reporting, HTTPSConnection):
-    pass
+    response_class: Any
 
 
 class _HTTPPool(HTTPConnectionPool):

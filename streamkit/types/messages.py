@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Union
 
 import attrs
@@ -174,7 +174,7 @@ class Message:
             return like
         if not isinstance(like, Mapping):
             raise ConfigError(f"a message must be a Message or a dict, not {type(like).__name__}")
-        role = like.get("role")
+        role: Any = like.get("role")
         if role == "developer":
             role = "system"
         if role == "tool":
@@ -259,7 +259,7 @@ def _anthropic_tool_result(item: Mapping[str, Any]) -> ToolResultPart:
     )
 
 
-_READERS = {
+_READERS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
     "text": lambda i: TextPart(text=i["text"]),
     "image_url": _openai_image,
     "image": _anthropic_source,

@@ -21,16 +21,11 @@ class Secret:
 
     def __init__(self, value: str | Secret) -> None:
         text = value.expose() if isinstance(value, Secret) else value
-        if not isinstance(text, str):
-            raise ConfigError(f"a key must be a str, not {type(text).__name__}")
-        text = text.strip()
-        if any(c < " " or c == "\x7f" for c in text):
-            raise ConfigError("the key contains a control character (a line break?): check where it was pasted from")
-        try:
-            text.encode("latin-1")
-        except UnicodeEncodeError:
-            raise ConfigError("the key contains a character that no HTTP header can carry: check it") from None
-        self._value = text
+        problem = _problem(text)
+        if problem is not None:
+            del value, text  # crash reporters print the variables of the frames that an error passed through
+            raise ConfigError(problem)
+        self._value = text.strip()
 
     def expose(self) -> str:
         """Give the value itself; for the transport only."""
@@ -58,3 +53,14 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise ConfigError("a Secret cannot be pickled: look the key up again where it is needed")
+
+
+def _problem(text: object) -> str | None:
+    if not isinstance(text, str):
+        return f"a key must be a str, not {type(text).__name__}"
+    text = text.strip()
+    if any(c < " " or c == "\x7f" for c in text):
+        return "the key contains a control character (a line break?): check where it was pasted from"
+    if any(c > "\xff" for c in text):
+        return "the key contains a character that no HTTP header can carry: check it"
+    return None
