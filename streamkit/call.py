@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
@@ -26,12 +26,15 @@ from streamkit.hooks import Hooks, RequestInfo, ResponseInfo, RetryInfo, observe
 from streamkit.provider_errors import event_error, request_id
 from streamkit.retry import RetryBudget, call_with_retries, note_headers
 from streamkit.settings import Limits, RetryPolicy, Timeouts
-from streamkit.transport import Answer, SocketSlot, Transport
+from streamkit.transport.slot import SocketSlot
 from streamkit.types.chunks import Chunk, StepFinishChunk
 from streamkit.types.request import ChatRequest
 from streamkit.types.response import StepState
 from streamkit.types.secret import Secret
 from streamkit.types.usage import Usage
+
+if TYPE_CHECKING:
+    from streamkit.transport.session import Answer, Transport
 
 __all__ = ["Call", "Scope"]
 

@@ -19,7 +19,6 @@ from streamkit.hooks import Hooks
 from streamkit.retry import RetryBudget
 from streamkit.settings import Limits, RetryPolicy, Timeouts
 from streamkit.stream import Cancellable, ChatStream, start_stream
-from streamkit.transport import Transport
 from streamkit.types.messages import FilePart, ImagePart, Message, MessageLike, Part
 from streamkit.types.request import AnyTool, ChatRequest, ResponseFormat, Tool
 from streamkit.types.response import ChatResponse
@@ -57,6 +56,8 @@ class Client:
     ) -> None:
         if not hasattr(provider, "codec"):
             raise ConfigError(f"{provider!r} is no provider: give one of streamkit.providers, such as OpenAI()")
+        from streamkit.transport.session import Transport  # here, because it imports requests
+
         self.provider = provider
         self._defaults = _Settings(
             retry_policy=retry_policy or RetryPolicy(),

@@ -11,7 +11,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, Union
+from typing import Any, Protocol
 
 import attrs
 
@@ -46,7 +46,7 @@ __all__ = [
     "scrub",
 ]
 
-Key = Union[str, Secret, Callable[[], str]]
+Key = str | Secret | Callable[[], str]
 """A key, or a callable that gives the current one (rotating tokens); it is asked once a request."""
 
 
@@ -347,12 +347,12 @@ def parse_json(text: str) -> Any:
     RecursionError, are refused alike. What it gives does not depend on msgspec, which is only asked first.
     """
     fast = _fast_decode()
-    if fast is not None:
-        try:
-            return fast(text)
-        except Exception:  # msgspec is the stricter one, and its errors are of several kinds: json has the last word
-            pass
-    return _parse_slowly(text)
+    if fast is None:
+        return _parse_slowly(text)
+    try:
+        return fast(text)
+    except Exception:  # noqa: BLE001  # its errors are of several kinds, and it is the stricter one: json has the last word
+        return _parse_slowly(text)
 
 
 def _parse_slowly(text: str) -> Any:

@@ -1,14 +1,15 @@
 """Bytes to events, and events to bytes.
 
-It stands between the transport, whose blocks of bytes end anywhere, and a codec's decoder, which takes whole events. Two framings:
-server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) and newline-delimited JSON.
-It knows nothing of providers, threads or sockets.
+It stands between the transport, whose blocks of bytes end anywhere, and a codec's decoder, which takes whole events.
+Two framings: server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) and newline-delimited
+JSON. It knows nothing of providers, threads or sockets.
 
-An event stream passes through here in three steps. Line ends become "\\n", so that a blank line is always "\\n\\n".
-`_Cutter` gives the text up to the last blank line and keeps the rest. Each event of that text is taken apart by the cheapest reader
-that can: `_recognise` for the plain forms that nearly all events have, `_by_lines` for one of very many lines, sseclient-py for all
-others. sseclient-py is given whole, prepared events only, since by itself it dispatches an unterminated last one, loses the first one
-after a byte order mark, joins two at "\\n\\r\\n", raises UnicodeDecodeError, and takes time quadratic in the number of pieces and lines.
+An event stream passes through in three steps. Line ends become "\\n", so that a blank line is always "\\n\\n".
+`_Cutter` gives the text up to the last blank line and keeps the rest. Each event of that text is read by the cheapest
+that can: `_recognise` for the plain forms that nearly all events have, `_by_lines` for one of very many lines,
+sseclient-py for all others. It is shown whole, prepared events only: by itself sseclient-py 1.9 dispatches an
+unterminated last event, loses the first after a byte order mark, joins two at "\\n\\r\\n", raises UnicodeDecodeError,
+and takes time quadratic in the number of blocks and of lines.
 """
 
 from __future__ import annotations
@@ -42,9 +43,10 @@ __all__ = [
 
 @attrs.define
 class Event:
-    """One event: `data`, the `event` type, the last event `id` and the reconnection time `retry` (ms) in force at that moment.
+    """One event: `data`, its type `event`, the last event `id` and the reconnection time `retry` (ms) at that moment.
 
-    `id` and `retry` stay as an earlier event of the stream set them; "" and None if none did. A line of NDJSON has only `data`.
+    `id` and `retry` stay as an earlier event of the stream set them; "" and None if none did. A line of NDJSON has
+    only `data`.
     """
 
     # Not frozen: a frozen one costs 0.40 µs to make, this one 0.13, and every chunk needs one.
@@ -57,8 +59,8 @@ class Event:
 class SSEFramer:
     """Blocks of an event stream to events, spec-exact and incremental. Never blocks; one thread at a time.
 
-    The time is linear in the bytes, however they are cut into blocks. Invalid UTF-8 becomes U+FFFD. One departure from the
-    letter: a reconnection time of more than 18 digits is ignored.
+    The time is linear in the bytes, however they are cut into blocks. Invalid UTF-8 becomes U+FFFD. One departure from
+    the letter: a reconnection time of more than 18 digits is ignored.
 
     `last_event_id` and `retry` (ms, or None) are those of all that was fed, events without data included.
 
@@ -83,8 +85,8 @@ class SSEFramer:
         """Give the events that this block completes.
 
         Raises:
-            ResponseTooLarge: an event passed `max_event`. Where the block brought events before it, these are given first, and
-                the next call raises.
+            ResponseTooLarge: an event passed `max_event`. Where the block brought events before it, these are given
+                first, and the next call raises.
         """
         if self._after_cr or _CR in block:
             block = self._with_line_feeds(block)
@@ -113,7 +115,8 @@ class SSEFramer:
     def _with_line_feeds(self, block: bytes) -> bytes:
         """Turn each "\\r\\n" and "\\r" into "\\n".
 
-        A "\\r" that ends a block counts at once, since the next block may be long in coming; a "\\n" that then begins it belongs to it.
+        A "\\r" that ends a block counts at once, since the next block may be long in coming; a "\\n" that then begins
+        that one belongs to it.
         """
         if not block:
             return block
@@ -138,9 +141,10 @@ class SSEFramer:
 
 
 class NDJSONFramer:
-    """Blocks of newline-delimited JSON to events, one for each line that is not blank. Never blocks; one thread at a time.
+    """Blocks of newline-delimited JSON to events, one for each line not blank. Never blocks; one thread at a time.
 
-    A line ends in "\\n" or "\\r\\n"; the last one need not. Invalid UTF-8 becomes U+FFFD. Whether a line is JSON is not looked at.
+    A line ends in "\\n" or "\\r\\n"; the last one need not. Invalid UTF-8 becomes U+FFFD. Nothing here looks whether it
+    is JSON.
 
     Args:
         max_event: the most bytes of one line; None = no limit.
@@ -160,8 +164,8 @@ class NDJSONFramer:
         """Give the lines that this block completes.
 
         Raises:
-            ResponseTooLarge: a line passed `max_event`. Where the block brought lines before it, these are given first, and
-                the next call raises.
+            ResponseTooLarge: a line passed `max_event`. Where the block brought lines before it, these are given first,
+                and the next call raises.
         """
         return _lines(self._cutter.cut(block))
 
@@ -194,7 +198,7 @@ class EventReader(Iterator[Event]):
 
     @property
     def last_event_id(self) -> str:
-        """The last event id in the blocks read so far; they may be ahead of the last event given, whose own is its `id`."""
+        """The last event id in the blocks read so far; they may be ahead of the last event given, see its `id`."""
         return self._framer.last_event_id
 
     @property
@@ -209,14 +213,15 @@ def parse_sse(blocks: Iterable[bytes], *, max_event: int | None = None) -> Event
 
 
 def parse_ndjson(blocks: Iterable[bytes], *, max_event: int | None = None) -> Iterator[Event]:
-    """Give an event for each line of newline-delimited JSON, whose bytes may be cut into blocks anywhere. See `NDJSONFramer`."""
+    """Give an event for each line of JSON, whose bytes may be cut into blocks anywhere. See `NDJSONFramer`."""
     return _read(blocks, NDJSONFramer(max_event))
 
 
 def encode_sse(data: str, *, event: str | None = None, id: str | None = None, retry: int | None = None) -> bytes:
     """Give the bytes of one event, its blank line included. `retry` is in ms.
 
-    Each line of `data` gets a line; "\\r\\n" and "\\r" arrive as "\\n". Half a surrogate pair, which UTF-8 cannot hold, becomes "?".
+    Each line of `data` gets a line; "\\r\\n" and "\\r" arrive as "\\n". Half a surrogate pair, which UTF-8 cannot hold,
+    becomes "?".
 
     Raises:
         ConfigError: a line break or a NUL in `event` or `id`, which would end the field or void it; a negative `retry`.
@@ -234,7 +239,7 @@ def encode_sse(data: str, *, event: str | None = None, id: str | None = None, re
 
 
 def encode_comment(text: str = "") -> bytes:
-    """Give the bytes of a comment, which a client ignores: what keeps an idle connection alive. Several lines become several comments."""
+    """Give the bytes of a comment, which a client ignores: it keeps an idle connection alive. Each line becomes one."""
     return _encode([f": {line}" if line else ":" for line in _split_lines(text)])
 
 
@@ -244,14 +249,14 @@ _CR = 13  # a number, as `13 in block` takes a tenth of the time of `b"\r" in bl
 
 
 class _Cutter:
-    """Holds the bytes that no separator has ended yet. A bytearray, as a list of tiny pieces takes many times their size."""
+    """Holds the bytes that no separator has ended yet."""
 
     __slots__ = ("_begun", "_failure", "_max", "_separator", "_tail")
 
     def __init__(self, separator: bytes, max_event: int | None) -> None:
         self._separator = separator
         self._max = sys.maxsize if max_event is None else max_event
-        self._tail = bytearray()
+        self._tail = bytearray()  # not a list of pieces: tiny ones take many times their size
         self._begun = False
         self._failure: ResponseTooLarge | None = None
 
@@ -300,7 +305,7 @@ class _Cutter:
         return text
 
     def _hold(self, block: bytes) -> str:
-        # A line feed before an event is a blank line more. Held, it would count as a byte of the event in some cuts only.
+        # A line feed before an event is one more blank line. Held, it would count as a byte of the event in some cuts.
         held = block.lstrip(b"\n")
         self._begun = self._begun or len(held) < len(block)
         self._tail += held
@@ -308,27 +313,29 @@ class _Cutter:
 
     def _held(self) -> str:
         if len(self._tail) > self._max:
-            raise self._too_large()
+            raise self._fail()
         return ""
 
     def _bounded(self, whole: bytes | bytearray) -> bytes:
-        """Give what stands before the first event that is too large, and fail at the next call, or now if that is nothing."""
+        """Give what stands before the first event that is too large; fail at the next call, or now if it is nothing."""
         fits = list(itertools.takewhile(self._fits, bytes(whole).split(self._separator)))
         before = self._separator.join(fits)
         if len(before) < len(whole) or len(self._tail) > self._max:
-            self._failure = self._too_large()
-        if self._failure is not None and not before:
-            raise self._failure
+            failure = self._fail()
+            if not before:
+                raise failure
         return before
 
     def _fits(self, event: bytes) -> bool:
         # The end of its last line counts, as it does while the event is held: no cut shall decide.
         return len(event.strip(b"\n")) + len(self._separator) - 1 <= self._max
 
-    def _too_large(self) -> ResponseTooLarge:
-        return ResponseTooLarge(
-            f"one event of the answer is larger than {self._max} bytes: if it is meant to be, raise the bound, Limits(event=...)"
+    def _fail(self) -> ResponseTooLarge:
+        self._tail.clear()
+        self._failure = ResponseTooLarge(
+            f"one event of the answer is larger than {self._max} bytes: where that is right, raise Limits(event=...)"
         )
+        return self._failure
 
 
 def _read(blocks: Iterable[bytes], framer: Framer) -> Iterator[Event]:
@@ -411,7 +418,10 @@ def _is_valid(name: str, value: str) -> bool:
 
 
 def _milliseconds(value: str, default: int | None) -> int | None:
-    """Read a reconnection time; `default` for what is none. int() would take "١" and "1_0", and raise at thousands of digits."""
+    """Read a reconnection time; `default` for what is none.
+
+    int() alone would take "1_0" and the digits of other scripts, and raise at thousands of digits.
+    """
     if value.isascii() and value.isdigit() and len(value.lstrip("0")) <= 18:
         return int(value[-18:])
     return default

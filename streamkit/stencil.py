@@ -16,6 +16,7 @@ from typing import Any
 __all__ = ["Stencil"]
 
 _MARK = "the hole in a stencil"
+_LONGEST_PAUSE = 63
 
 
 class Stencil:
@@ -27,7 +28,7 @@ class Stencil:
         padding: names of fields behind the text whose strings differ from event to event and mean nothing.
     """
 
-    __slots__ = ("_after", "_before", "_between", "_candidate", "_given_up", "_padding", "_plain", "_skip", "_start", "field")
+    __slots__ = ("_after", "_before", "_between", "_candidate", "_misses", "_padding", "_pause", "_plain", "_skip", "_start", "field")
 
     def __init__(self, plain: Callable[[Any], tuple[str, str] | None], *, padding: Sequence[str] = ()) -> None:
         self.field = ""
@@ -35,7 +36,7 @@ class Stencil:
         self._plain = plain
         self._padding = re.compile(rf'"(?:{"|".join(map(re.escape, padding))})"\s*:\s*"') if padding else None
         self._candidate = ""
-        self._given_up = False
+        self._pause = self._misses = 0  # events not to look at, and how many the next time
         # The text is before + string + between, or before + string + between + string + after where there is padding.
         self._before = "\0"  # begins no JSON
         self._between = ""
@@ -61,17 +62,23 @@ class Stencil:
     def learn(self, text: str, value: Any) -> None:
         """Cut the stencil anew for events like this one, which was parsed and decoded already, once two begin alike.
 
-        It is tried on the spot: a text with a mark in the hole must, when parsed, be plain and give the mark. Where it does not, the
-        provider's events are not of this kind, and no more are learnt.
+        It is tried on the spot: a text with a mark in the hole must, when parsed, be plain and give the mark. Where events are not alike,
+        fewer and fewer of them are looked at.
         """
-        found = None if self._given_up else self._plain(value)
+        if self._pause:
+            self._pause -= 1
+            return
+        found = self._plain(value)
         if found is None:
             return
         opening = re.search(rf'"{re.escape(found[0])}"\s*:\s*"', text)
         before = text[: opening.end()] if opening else ""
-        if before != self._candidate:  # where each event begins differently (an id of its own), cutting is not worth its price
-            self._candidate = before
-        elif before:
+        alike, self._candidate = bool(before) and before == self._candidate, before
+        if alike and before != self._before:
+            self._misses = 0
+        else:  # perhaps no two are alike (an id of its own before the text, a count behind it), and looking is not worth its price
+            self._pause, self._misses = self._misses, min(2 * self._misses + 1, _LONGEST_PAUSE)
+        if alike:
             self._cut(found[0], before, text)
 
     def _cut(self, field: str, before: str, text: str) -> None:
@@ -82,8 +89,12 @@ class Stencil:
             _, rest = scanstring(between, padding.end())
             between, after = between[: padding.end()], between[rest:]
         marked = f'{before}{_MARK}"{between}' if after is None else f'{before}{_MARK}"{between}{_MARK}"{after}'
-        if self._plain(json.loads(marked)) != (field, _MARK):
-            self._given_up = True
+        try:
+            fits = self._plain(json.loads(marked)) == (field, _MARK)
+        except (ValueError, RecursionError):  # a number, or a nesting, that json refuses and another parser let pass
+            fits = False
+        if not fits:
+            self._pause = _LONGEST_PAUSE
             return
         self.field, self._before, self._between, self._after = field, before, between, after
         self._start, self._skip = len(before), len(between)

@@ -25,7 +25,7 @@ from streamkit.errors import Cancelled, ChannelClosed, ConnectionLost, ContextEr
 from streamkit.hooks import Hooks, observe
 from streamkit.settings import Timeouts
 from streamkit.stats import Stats
-from streamkit.transport import SocketSlot
+from streamkit.transport.slot import SocketSlot
 from streamkit.types.chunks import Chunk
 from streamkit.types.response import ChatResponse, Fold, StepState
 from streamkit.watchdog import watchdog

@@ -15,7 +15,7 @@ step_finish `raw_finish_reason`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 import attrs
 
@@ -215,18 +215,18 @@ class ErrorChunk(_Aliases):
     type: Literal["error"] = "error"
 
 
-Chunk = Union[
-    TextChunk,
-    ThinkingChunk,
-    ToolCallStartChunk,
-    ToolCallDeltaChunk,
-    ToolCallChunk,
-    ToolResultChunk,
-    SourceChunk,
-    StepFinishChunk,
-    FinishChunk,
-    ErrorChunk,
-]
+Chunk = (
+    TextChunk
+    | ThinkingChunk
+    | ToolCallStartChunk
+    | ToolCallDeltaChunk
+    | ToolCallChunk
+    | ToolResultChunk
+    | SourceChunk
+    | StepFinishChunk
+    | FinishChunk
+    | ErrorChunk
+)
 
 _set_content, _set_index, _set_metadata, _set_type = (
     vars(TextChunk)[name].__set__ for name in ("content", "index", "metadata", "type")

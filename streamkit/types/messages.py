@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 import attrs
 
@@ -116,7 +116,7 @@ class RawPart:
     block: Mapping[str, Any]
 
 
-Part = Union[TextPart, ImagePart, FilePart, ThinkingPart, ToolCallPart, ToolResultPart, RawPart]
+Part = TextPart | ImagePart | FilePart | ThinkingPart | ToolCallPart | ToolResultPart | RawPart
 
 _PARTS = (TextPart, ImagePart, FilePart, ThinkingPart, ToolCallPart, ToolResultPart, RawPart)
 
@@ -189,7 +189,7 @@ class Message:
         return cls(role=role, content=parts)
 
 
-MessageLike = Union[Message, Mapping[str, Any]]
+MessageLike = Message | Mapping[str, Any]
 """A `Message`, or a dict as users of the openai and anthropic packages have them."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 import attrs
 
@@ -45,7 +45,7 @@ class Tool:
         raise ConfigError(f"{like!r} is no tool: give a Tool, or a dict with name, description and parameters")
 
 
-AnyTool = Union[Tool, Callable[..., Any], Mapping[str, Any]]
+AnyTool = Tool | Callable[..., Any] | Mapping[str, Any]
 
 
 @attrs.frozen(kw_only=True)

@@ -132,7 +132,9 @@ class StepState:
 
     def response(self) -> ResponseInfoFields:
         """The `response` of the step."""
-        return ResponseInfoFields(id=self.id, model=self.model, provider_metadata=dict(self.metadata))
+        # Lists are copied, as the decoder adds to its own; the dict at once, as it may run on another thread.
+        kept = {name: value[:] if isinstance(value, list) else value for name, value in dict(self.metadata).items()}
+        return ResponseInfoFields(id=self.id, model=self.model, provider_metadata=kept)
 
 
 class _Run:

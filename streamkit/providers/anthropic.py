@@ -1,0 +1,868 @@
+"""Anthropic's Messages API, and the servers and gateways that speak it.
+
+Wire: https://platform.claude.com/docs/en/api/messages and .../build-with-claude/streaming, read November 2026.
+One HTTP request a call, `POST {base_url}/v1/messages`; the answer is an event stream whose events say in their JSON what they are.
+This file turns a request into that request, and those events into chunks. It knows nothing of threads, sockets or time.
+
+What a streamed answer is made of: `message_start` (id, model, first usage), then blocks, each of them `content_block_start`,
+`content_block_delta`s and `content_block_stop` under an index of its own, then `message_delta` (stop reason, last usage) and
+`message_stop`. The decoder is lenient about order and missing events and strict about the end: only `message_stop`, or a stop reason
+and then a clean end of the body, makes an answer complete.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from json.decoder import scanstring  # type: ignore[attr-defined]  # there since Python 2.6, but not in typeshed
+from typing import Any, NoReturn, TypedDict
+
+import attrs
+
+from streamkit.codec import Decoder, HttpRequest, Provider, parse_arguments, parse_json, post, scrub
+from streamkit.errors import ConfigError, DecodeError, ProviderError, StreamTruncated, printable
+from streamkit.framing import Event
+from streamkit.provider_errors import event_error, status_error
+from streamkit.providers.keyed import KeyedProvider
+from streamkit.types.chunks import Chunk, Source
+from streamkit.types.messages import (
+    FilePart,
+    ImagePart,
+    Message,
+    Part,
+    RawPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from streamkit.types.request import ChatRequest
+from streamkit.types.usage import Usage, count
+
+__all__ = ["DEFAULT_MAX_TOKENS", "DEFAULT_THINKING_BUDGET", "Anthropic", "AnthropicMessages"]
+
+DEFAULT_MAX_TOKENS = 4096
+"""Tokens of the answer where the request names no limit (the API demands one); what thinking may use comes on top."""
+
+DEFAULT_THINKING_BUDGET = 4096
+"""Tokens for thinking that was asked for without a budget."""
+
+_MIN_THINKING_BUDGET = 1024
+_VERSION = "2023-06-01"
+_EFFORTS = ("low", "medium", "high", "xhigh", "max")
+_FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+"""Ours by Anthropic's. Any other, `pause_turn` (send the messages back to go on) among them, is "other"."""
+
+
+class AnthropicMessages:
+    """The wire format of `POST /v1/messages`. Stateless; share it between any number of threads."""
+
+    def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
+        """Put a request into the API's words.
+
+        System messages become the top-level `system`, consecutive messages of one side one message. Empty texts, unsigned thinking and
+        other providers' raw blocks are left out, as the API refuses them; so is white space at the end of a last message that is the
+        assistant's. `provider_options` are the API's own fields and have the last word: an object in them is merged into ours, None
+        takes a field out, anything else replaces it.
+
+        Raises:
+            ConfigError: for what the API refuses or does not know.
+        """
+        for objection in _objections(request):
+            raise ConfigError(f"{provider.name}: {objection}")
+        key = provider.secret()
+        return post(
+            provider.base_url.removesuffix("/v1") + "/v1/messages",
+            _merged(_body(request), request.provider_options),
+            headers={"anthropic-version": _VERSION},
+            secrets={"x-api-key": key} if key else {},
+            own=request.headers,
+        )
+
+    def decoder(self, request: ChatRequest, provider: Provider, *, index: int = 0, step: int = 1) -> MessagesDecoder:
+        """Give a decoder for one answer."""
+        return MessagesDecoder(provider=provider.name, index=index, step=step)
+
+    def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """Give the error for an answer of this status."""
+        return status_error(provider, status, headers, body)
+
+
+class Anthropic(KeyedProvider):
+    """Anthropic, or a service that speaks its Messages API. `base_url` is the bare host; a trailing /v1 does no harm."""
+
+    name = "anthropic"
+    key_variables = ("ANTHROPIC_API_KEY",)
+    base_url_variable = "ANTHROPIC_BASE_URL"
+    default_base_url = "https://api.anthropic.com"
+
+    @property
+    def codec(self) -> AnthropicMessages:
+        """The Messages API."""
+        return _MESSAGES
+
+
+_MESSAGES = AnthropicMessages()
+
+
+# -- the request
+
+
+def _objections(request: ChatRequest) -> Iterator[str]:
+    """What the API would refuse, or does not know, each with what to do instead."""
+    if not request.model:
+        yield "no model: name one, as in client.chat('claude-sonnet-4-5')"
+    if not request.conversation:
+        yield "no messages: add one with .user(...)"
+    if request.seed is not None:
+        yield "it knows no seed: leave it out"
+    if request.temperature is not None and not 0 <= request.temperature <= 1:
+        yield f"temperature {request.temperature} is out of range: give one from 0 to 1"
+    if request.max_tokens is not None and request.max_tokens < 1:
+        yield f"max_tokens {request.max_tokens} leaves no answer: give at least 1"
+    if any(not text.strip() for text in request.stop):
+        yield "a stop sequence of white space alone is refused: give one with other characters"
+    if request.reasoning_effort is not None and request.reasoning_effort not in _EFFORTS:
+        yield f"unknown reasoning_effort {request.reasoning_effort!r}: use one of {', '.join(_EFFORTS)}"
+    if request.response_format is not None and request.response_format.type == "json":
+        yield "it has no JSON mode without a schema: give one with .json_schema(...), or ask for JSON in the prompt"
+    yield from _tool_objections(request)
+    if _thinks(request):
+        yield from _thinking_objections(request)
+
+
+def _tool_objections(request: ChatRequest) -> Iterator[str]:
+    choice, names = request.tool_choice, [tool.name for tool in request.tools]
+    if choice not in (None, "auto", "none", *names) and "tools" not in request.provider_options:
+        if not names:
+            yield f"tool_choice {choice!r} without tools: add them with .tools(...)"
+        elif choice not in ("required", "any"):
+            yield f"unknown tool_choice {choice!r}: use auto, none, required or one of {', '.join(names)}"
+
+
+def _thinking_objections(request: ChatRequest) -> Iterator[str]:
+    """https://platform.claude.com/docs/en/build-with-claude/extended-thinking, "Feature compatibility"."""
+    budget = _budget(request)
+    if budget is not None and budget < _MIN_THINKING_BUDGET:
+        yield f"a thinking budget of {budget} tokens is refused: give at least {_MIN_THINKING_BUDGET}"
+    if budget is not None and request.max_tokens is not None and request.max_tokens <= budget:
+        yield f"max_tokens {request.max_tokens} must be above the thinking budget {budget}, which is part of it: raise it"
+    if request.temperature is not None and request.temperature != 1:
+        yield "thinking allows no temperature but 1: leave it out"
+    if request.top_k is not None:
+        yield "thinking allows no top_k: leave it out"
+    if request.top_p is not None and not 0.95 <= request.top_p <= 1:
+        yield "thinking allows top_p from 0.95 to 1 only: leave it out"
+    if request.tool_choice not in (None, "auto", "none"):
+        yield "thinking allows no forced tool call: use tool_choice auto or none"
+
+
+def _thinks(request: ChatRequest) -> bool:
+    return request.thinking or request.thinking_budget is not None
+
+
+def _budget(request: ChatRequest) -> int | None:
+    """The tokens to think with; None for adaptive thinking, which has no budget."""
+    if request.thinking_budget is not None:
+        return request.thinking_budget
+    return None if request.reasoning_effort is not None else DEFAULT_THINKING_BUDGET
+
+
+def _body(request: ChatRequest) -> dict[str, Any]:
+    fields = {
+        "model": request.model,
+        "max_tokens": _max_tokens(request),
+        "system": _system(request.system),
+        "messages": _messages(request),
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "top_k": request.top_k,
+        "stop_sequences": list(request.stop) or None,
+        "tools": [_tool(tool.name, tool.description, tool.parameters) for tool in request.tools] or None,
+        "tool_choice": _tool_choice(request),
+        "thinking": _thinking(request),
+        "output_config": _output_config(request) or None,
+        "stream": True,
+    }
+    body = {name: value for name, value in fields.items() if value is not None}
+    if request.prompt_caching:
+        _mark_for_caching(body)
+    return body
+
+
+def _merged(body: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(body)
+    for name, value in options.items():
+        ours = merged.get(name)
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(ours, value) if isinstance(ours, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _max_tokens(request: ChatRequest) -> int:
+    if request.max_tokens is not None:
+        return request.max_tokens
+    return DEFAULT_MAX_TOKENS + ((_budget(request) or DEFAULT_THINKING_BUDGET) if _thinks(request) else 0)
+
+
+def _thinking(request: ChatRequest) -> dict[str, Any] | None:
+    """Thinking with a budget, or, where an effort is given instead of one, adaptive thinking: newer models know only that."""
+    if not _thinks(request):
+        return None
+    budget = _budget(request)
+    return {"type": "adaptive"} if budget is None else {"type": "enabled", "budget_tokens": budget}
+
+
+def _output_config(request: ChatRequest) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if request.reasoning_effort is not None:
+        config["effort"] = request.reasoning_effort
+    if request.response_format is not None and request.response_format.type == "schema":
+        config["format"] = {"type": "json_schema", "schema": request.response_format.schema or {}}
+    return config
+
+
+def _tool(name: str, description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    described = {"description": description} if description else {}
+    return {"name": name, **described, "input_schema": schema}
+
+
+def _tool_choice(request: ChatRequest) -> dict[str, Any] | None:
+    choice = request.tool_choice
+    if not request.tools and "tools" not in request.provider_options:
+        return None  # "auto" without tools, which the API refuses, asks for nothing
+    single = {"disable_parallel_tool_use": True} if request.parallel_tool_calls is False and choice != "none" else {}
+    if choice is None:
+        return {"type": "auto", **single} if single else None
+    if choice in ("auto", "none"):
+        return {"type": choice, **single}
+    if choice in ("required", "any"):
+        return {"type": "any", **single}
+    return {"type": "tool", "name": choice, **single}
+
+
+def _mark_for_caching(body: dict[str, Any]) -> None:
+    """Have the prompt cached up to the end of what stays the same: the system text, else the tools, else the conversation so far."""
+    said: list[dict[str, Any]] = next(
+        (turn["content"] for turn in reversed(body["messages"]) if turn["role"] == "user"), [{}]
+    )
+    (body.get("system") or body.get("tools") or said)[-1]["cache_control"] = {"type": "ephemeral"}
+
+
+def _system(messages: tuple[Message, ...]) -> list[dict[str, Any]] | None:
+    if any(not isinstance(part, TextPart) for message in messages for part in message.content):
+        raise ConfigError("a system message can hold text only: put images and files into a user message")
+    return [{"type": "text", "text": message.text} for message in messages if message.text.strip()] or None
+
+
+def _messages(request: ChatRequest) -> list[dict[str, Any]]:
+    """Two sides take turns: neighbours of one side become one message."""
+    turns: list[dict[str, Any]] = []
+    ids = _ToolIds()
+    for message in request.conversation:
+        role = "assistant" if message.role == "assistant" else "user"
+        blocks = [block for part in message.content if (block := _block(part, ids)) is not None]
+        if blocks and turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        elif blocks:
+            turns.append({"role": role, "content": blocks})
+    if not turns:
+        raise ConfigError("no messages but empty ones: add one with .user(...)")
+    for turn in turns:
+        turn["content"].sort(key=lambda block: block.get("type") != "tool_result")  # the API wants results first
+    _trim_prefill(turns)
+    return turns
+
+
+def _trim_prefill(turns: list[dict[str, Any]]) -> None:
+    """The beginning of an answer that the model shall go on with must not end in white space."""
+    last = turns[-1]["content"][-1]
+    if turns[-1]["role"] == "assistant" and last.get("type") == "text":
+        last["text"] = last["text"].rstrip()
+
+
+@attrs.define
+class _ToolIds:
+    """Gives calls and their results ids that the API takes: others' may hold characters that it refuses, and some give none."""
+
+    made: int = 0
+    waiting: list[str] = attrs.field(factory=list)
+    """Made-up ids whose results are still to come."""
+
+    def of_call(self, id: str) -> str:
+        """Give the id of a call."""
+        if id:
+            return _NO_ID_CHARACTER.sub("_", id)
+        self.made += 1
+        self.waiting.append(f"call_{self.made}")
+        return self.waiting[-1]
+
+    def of_result(self, id: str) -> str:
+        """Give the id of a result; without one of its own, that of the first call that waits for one."""
+        return _NO_ID_CHARACTER.sub("_", id) if id or not self.waiting else self.waiting.pop(0)
+
+
+_NO_ID_CHARACTER = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def _block(part: Part, ids: _ToolIds) -> dict[str, Any] | None:
+    """One part of a message as a content block, or None for what the API would refuse."""
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text} if part.text.strip() else None
+    if isinstance(part, ImagePart):
+        return {"type": "image", "source": _image_source(part)}
+    if isinstance(part, FilePart):
+        return _document(part)
+    if isinstance(part, ThinkingPart):
+        return _thinking_block(part)
+    if isinstance(part, ToolCallPart):
+        return {"type": "tool_use", "id": ids.of_call(part.id), "name": part.name, "input": _tool_input(part.input)}
+    if isinstance(part, ToolResultPart):
+        return _tool_result(part, ids.of_result(part.tool_call_id))
+    return _raw_block(part)
+
+
+def _image_source(part: ImagePart) -> dict[str, Any]:
+    if part.url is None and part.data is None:
+        raise ConfigError("an image without url and data: give one of them")
+    if part.url is None:
+        return {"type": "base64", "media_type": part.media_type, "data": part.base64()}
+    if part.url.startswith("data:"):
+        media_type, _, data = part.url.removeprefix("data:").partition(";base64,")
+        return {"type": "base64", "media_type": media_type, "data": data}
+    return {"type": "url", "url": part.url}
+
+
+def _document(part: FilePart) -> dict[str, Any]:
+    if part.media_type.startswith("image/"):
+        return {"type": "image", "source": {"type": "base64", "media_type": part.media_type, "data": part.base64()}}
+    if part.media_type == "application/pdf":
+        source = {"type": "base64", "media_type": part.media_type, "data": part.base64()}
+    elif part.media_type.startswith("text/"):
+        source = {"type": "text", "media_type": "text/plain", "data": part.data.decode("utf-8", "replace")}
+    else:
+        raise ConfigError(f"a file of type {part.media_type} cannot be sent: give a PDF, a text or an image")
+    return {"type": "document", "source": source, "title": part.name}
+
+
+def _thinking_block(part: ThinkingPart) -> dict[str, Any] | None:
+    if part.redacted is not None:
+        return {"type": "redacted_thinking", "data": part.redacted}
+    if part.signature is None:
+        return None
+    return {"type": "thinking", "thinking": part.text, "signature": part.signature}
+
+
+def _tool_input(text: str) -> dict[str, Any]:
+    """The input as the object that the API wants. What is none goes back under a key that says so, for the model to see its mistake:
+    https://platform.claude.com/docs/en/agents-and-tools/tool-use/fine-grained-tool-streaming."""
+    try:
+        value = json.loads(text) if text.strip() else {}
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {"INVALID_JSON": text}
+
+
+def _tool_result(part: ToolResultPart, id: str) -> dict[str, Any]:
+    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": id, "content": part.output}
+    if part.is_error:
+        block |= {"is_error": True, "content": part.output or "the tool failed"}  # an error without words is refused
+    return block
+
+
+def _raw_block(part: RawPart) -> dict[str, Any] | None:
+    return dict(part.block) if part.provider == Anthropic.name else None
+
+
+# -- the answer: the fields that are read, which may hold anything
+
+
+class _Event(TypedDict, total=False):
+    """An event: these by its `type`."""
+
+    type: object
+    index: object
+    message: object
+    content_block: object
+    delta: object
+    usage: object
+    error: object
+    request_id: object
+
+
+class _BlockStart(TypedDict, total=False):
+    """The block that a `content_block_start` begins: these by its `type`."""
+
+    type: object
+    id: object
+    name: object
+    input: object
+    text: object
+    citations: object
+    thinking: object
+    signature: object
+    data: object
+
+
+class _Delta(TypedDict, total=False):
+    """What a `content_block_delta` adds: these by its `type`."""
+
+    type: object
+    text: object
+    thinking: object
+    signature: object
+    partial_json: object
+    citation: object
+
+
+@attrs.define
+class _Block:
+    """A block that has begun and whose end brings a chunk of its own: any but text."""
+
+    kind: str
+    start: dict[str, Any]
+    pieces: dict[str, list[str]] = attrs.field(factory=dict)
+    """The texts that its deltas brought, by field."""
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether only Anthropic understands it, so that it is kept as it is."""
+        return self.kind not in ("thinking", "tool_use")
+
+    def add(self, field: str, text: str) -> None:
+        """Add a piece to a field."""
+        self.pieces.setdefault(field, []).append(text)
+
+    def input(self) -> str:
+        """The JSON text of a tool's input: what the deltas brought, else what the start did."""
+        given = self.start.get("input")
+        text = "".join(self.pieces.get("partial_json", ()))
+        if text or not given:
+            return text
+        return given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+
+    def merge(self, delta: Mapping[str, Any]) -> None:
+        """Add what a delta brings to a raw block, whatever its fields are called."""
+        for field, value in delta.items():
+            if field == "citation":
+                self.start["citations"] = [*_list(self.start.get("citations")), value]
+            elif isinstance(value, str) and field != "type":
+                self.add(field, value)
+            elif isinstance(value, list):
+                self.start[field] = [*_list(self.start.get(field)), *value]
+            elif field != "type" and value is not None:
+                self.start[field] = value
+
+    def whole(self) -> dict[str, Any]:
+        """A raw block with its deltas in place: as an answer that is not streamed would bring it."""
+        texts = {field: "".join(pieces) for field, pieces in self.pieces.items() if field != "partial_json"}
+        given = {field: value for field in texts if isinstance(value := self.start.get(field), str)}
+        block = {**self.start, **{field: given.get(field, "") + text for field, text in texts.items()}}
+        if "partial_json" in self.pieces and (text := self.input()):
+            value, why = parse_arguments(text)
+            block["input"] = text if why else value
+        return block
+
+
+class MessagesDecoder(Decoder):
+    """Events of one answer into chunks. Each kind of event and of delta has a method of its name; unknown ones are skipped."""
+
+    def __init__(self, *, provider: str, index: int = 0, step: int = 1) -> None:
+        super().__init__(provider=provider, index=index, step=step)
+        self._first = index
+        self._open: dict[int, _Block] = {}
+        self._last = -1  # index of the block begun last, for events that name none
+        self._begun = False
+        self._stopped = False
+        self._usage: dict[str, Any] = {}
+        self._plain_start = "\0"  # begins no JSON
+        self._plain_thinks = False
+
+    def event(self, event: Event) -> None:
+        """Decode one event.
+
+        Raises:
+            ProviderError: the event reports an error.
+            DecodeError: the event cannot be understood.
+        """
+        text = event.data
+        if text.startswith(self._plain_start):
+            plain = _plain(text, len(self._plain_start))
+            if plain is not None:
+                (self.thinking if self._plain_thinks else self.text)(plain)
+                return
+        try:
+            value = parse_json(text)
+        except DecodeError:
+            self._not_json(event)
+            return
+        data: _Event = value
+        if type(value) is not dict:
+            return
+        kind = data.get("type")
+        # By what the JSON says; by the event's name where that says nothing known.
+        method = (_EVENTS.get(kind) if type(kind) is str else None) or _EVENTS.get(event.event)
+        if data.get("error"):
+            method = MessagesDecoder.error
+        if method is not None:
+            method(self, data)
+        elif kind == "message":
+            self.message(value)
+
+    def end(self) -> list[Chunk]:
+        """Give the last chunks of a complete answer.
+
+        Raises:
+            StreamTruncated: the body ended before `message_stop` and without a stop reason.
+        """
+        reason = self.state.raw_finish_reason
+        if reason is None and not self._stopped:
+            raise StreamTruncated(
+                f"{self.state.provider}: the answer was cut off before its message_stop: send the request again, or go on from `partial`"
+            )
+        try:
+            for index in list(self._open):
+                self._close(index)
+        except RecursionError:  # what can be parsed can still be too deep to be walked
+            raise DecodeError(f"{self.state.provider}: a block of the answer is nested too deeply to be read") from None
+        self.step_finish(_FINISH_REASONS.get(reason or "", "other"))
+        return self.take()
+
+    # -- events
+
+    def message_start(self, data: _Event) -> None:
+        """The answer begins."""
+        message = _object(data.get("message"))
+        self._begun = True
+        self.state.id = _word(message.get("id")) or self.state.id
+        self.state.model = _word(message.get("model")) or self.state.model
+        self._report(message.get("usage"), nulls=True)
+        self._keep(message)
+
+    def content_block_start(self, data: _Event) -> None:
+        """A block begins; one still open under its index has lost its end."""
+        index = self._index(data, self._last + 1)
+        block = _object(data.get("content_block"))
+        kind = _word(block.get("type"))
+        self._begun = True
+        self._last = index
+        open = self._open.get(index)
+        if open is not None and open.kind == kind and block.get("id") and open.start.get("id") == block["id"]:
+            return  # said again
+        self._close(index)
+        self._plain_start = "\0"
+        start = _STARTS.get(kind or "")
+        if start is not None:
+            start(self, index, block)
+        elif kind:
+            self._open[index] = _Block(kind, dict(block))
+
+    def content_block_delta(self, data: _Event) -> None:
+        """A block grows."""
+        index = data.get("index")
+        if type(index) is not int:
+            index = self._last
+        delta = _object(data.get("delta"))
+        block = self._open.get(index)
+        if block is not None and block.is_raw:
+            block.merge(delta)
+            return
+        kind = delta.get("type")
+        if type(kind) is not str:
+            kind = next((name for field, name in _DELTA_BY_FIELD.items() if field in delta), "")
+        add = _DELTAS.get(kind)
+        if add is not None:
+            add(self, index, delta)
+
+    def content_block_stop(self, data: _Event) -> None:
+        """A block is whole; but whether a call without input has none, or was cut off before it, the stop reason will tell."""
+        index = self._index(data, self._last)
+        block = self._open.get(index)
+        if block is None or block.kind != "tool_use" or block.input().strip():
+            self._close(index)
+
+    def message_delta(self, data: _Event) -> None:
+        """The answer's stop reason, and its usage so far."""
+        delta = _object(data.get("delta"))
+        self.state.raw_finish_reason = _word(delta.get("stop_reason")) or self.state.raw_finish_reason
+        self._report(data.get("usage"))
+        self._keep(delta)
+        self._keep(data)
+
+    def message_stop(self, data: _Event) -> None:
+        """The answer is complete, if there was one."""
+        self.finished = True
+        self._stopped = self._begun or self.index > self._first
+        self._keep(data)
+
+    def message(self, data: Mapping[str, Any]) -> None:
+        """A whole answer at once, from a server that does not stream."""
+        self.message_start({"message": data})
+        content = data.get("content")
+        if isinstance(content, str):
+            content = [{"type": "text", "text": content}]
+        for index, block in enumerate(_list(content)):
+            self.content_block_start({"index": index, "content_block": block})
+            self._close(index)
+        self.state.raw_finish_reason = _word(data.get("stop_reason"))
+        self.finished = self._stopped = True
+
+    def error(self, data: _Event) -> NoReturn:
+        """The provider gives up."""
+        failure = event_error(self.state.provider, data.get("error") or data)
+        request_id = data.get("request_id")
+        if isinstance(request_id, str):
+            failure.request_id = printable(request_id, 200)
+        raise failure
+
+    # -- blocks that begin
+
+    def text_start(self, index: int, block: _BlockStart) -> None:
+        """Visible text; its deltas stand by themselves."""
+        self._expect_plain(index, "text")
+        self.text(_said(block.get("text")))
+        for citation in _list(block.get("citations")):
+            self._cite(citation)
+
+    def thinking_start(self, index: int, block: _BlockStart) -> None:
+        """Thinking; its signature goes out at its end, as the end of what it signs."""
+        self._open[index] = _Block("thinking", {"signature": block.get("signature")})
+        self._expect_plain(index, "thinking")
+        self.thinking(_said(block.get("thinking")))
+
+    def redacted_thinking_start(self, index: int, block: _BlockStart) -> None:
+        """Thinking that is kept secret."""
+        data = _word(block.get("data"))
+        if data:
+            self.thinking("", {"redacted": data})
+
+    def tool_use_start(self, index: int, block: _BlockStart) -> None:
+        """A call for the client."""
+        id, name = _word(block.get("id")) or "", _word(block.get("name")) or ""
+        self._open[index] = _Block("tool_use", {"id": id, "name": name, "input": block.get("input")})
+        self.tool_start(id, name)
+
+    # -- deltas
+
+    def text_delta(self, index: int, delta: _Delta) -> None:
+        """More visible text."""
+        self.text(_said(delta.get("text")))
+
+    def thinking_delta(self, index: int, delta: _Delta) -> None:
+        """More thinking."""
+        self.thinking(_said(delta.get("thinking")))
+
+    def signature_delta(self, index: int, delta: _Delta) -> None:
+        """The signature of the thinking."""
+        signature = _word(delta.get("signature"))
+        block = self._open.get(index)
+        if signature and block is not None:
+            block.start["signature"] = signature
+        elif signature:
+            self.thinking("", {"signature": signature})
+
+    def input_json_delta(self, index: int, delta: _Delta) -> None:
+        """More of a call's input."""
+        fragment = _said(delta.get("partial_json"))
+        block = self._open.get(index)
+        if not fragment:
+            return
+        if block is None or block.kind != "tool_use":
+            raise DecodeError("the provider sent input of a tool call that never began", event=printable(str(delta)))
+        block.add("partial_json", fragment)
+        self.tool_delta(block.start["id"], fragment)
+
+    def citations_delta(self, index: int, delta: _Delta) -> None:
+        """Where a statement comes from."""
+        self._cite(delta.get("citation"))
+
+    # -- private
+
+    def _not_json(self, event: Event) -> None:
+        """Some gateways end in OpenAI's [DONE], report errors as plain text, or keep the connection alive with an empty event."""
+        text = event.data.strip()
+        if event.event == "error":
+            raise event_error(self.state.provider, text)
+        if text == "[DONE]":
+            self.finished = True
+        elif text and event.event not in _KEEP_ALIVES:
+            parse_json(event.data)  # for its error
+
+    def _expect_plain(self, index: int, field: str) -> None:
+        """Say how the plain deltas of this block will begin, in Anthropic's own spelling."""
+        self._plain_start = (
+            f'{{"type":"content_block_delta","index":{index},"delta":{{"type":"{field}_delta","{field}":"'
+        )
+        self._plain_thinks = field == "thinking"
+
+    def _index(self, data: _Event, default: int) -> int:
+        index = data.get("index")
+        return index if type(index) is int else default
+
+    def _close(self, index: int) -> None:
+        block = self._open.pop(index, None)
+        if block is None:
+            return
+        if block.kind == "tool_use":
+            text = block.input()
+            cut = (
+                _FINISH_REASONS.get(self.state.raw_finish_reason or "") == "length"
+                and not text.strip()
+                and index == self._last
+            )
+            why = "the token limit ended the answer here" if cut else None
+            self.tool_call(block.start["id"], block.start["name"], text, why=why)
+        elif block.kind == "thinking":
+            signature = _word(block.start["signature"])
+            if signature:
+                self.thinking("", {"signature": signature})
+        else:
+            self._raw(block)
+
+    def _raw(self, block: _Block) -> None:
+        self.text("", {"raw_block": scrub(block.whole()), "provider": Anthropic.name})
+        if block.kind == "fallback":  # another model goes on with the answer
+            self.state.model = _word(_object(block.start.get("to")).get("model")) or self.state.model
+
+    def _cite(self, citation: object) -> None:
+        fields: dict[str, Any] = scrub(_object(citation))
+        if fields:
+            self.source(
+                Source(
+                    url=_word(fields.get("url")),
+                    title=_word(fields.get("title")) or _word(fields.get("document_title")),
+                    id=_word(fields.get("source")) or _word(fields.get("file_id")),
+                    text=_word(fields.get("cited_text")),
+                    metadata={
+                        name: value
+                        for name, value in fields.items()
+                        if name not in _SOURCE_FIELDS and value is not None
+                    },
+                )
+            )
+
+    def _report(self, usage: object, *, nulls: bool = False) -> None:
+        """Take counts, which are of the whole answer so far: each replaces its earlier value, but null replaces nothing."""
+        given = _object(usage)
+        fields = {
+            name: value for name, value in given.items() if value is not None or (nulls and name not in self._usage)
+        }
+        if fields:
+            self._usage |= scrub(fields)
+            self.state.usage = _usage(self._usage)
+            if "iterations" in fields:
+                self.state.metadata["iterations"] = self._usage["iterations"]
+
+    def _keep(self, fields: Mapping[str, Any]) -> None:
+        """Keep what the provider says of the answer and no field of ours holds."""
+        for name, value in fields.items():
+            if value is not None and name not in _MODELLED:
+                self.state.metadata[name] = scrub(value)
+
+
+_KEEP_ALIVES = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
+_MODELLED = frozenset({"type", "id", "role", "model", "content", "stop_reason", "usage", "message", "delta", "index"})
+_SOURCE_FIELDS = frozenset({"url", "title", "document_title", "source", "file_id", "cited_text"})
+
+_EVENTS: dict[str, Callable[[MessagesDecoder, _Event], None]] = {
+    "message_start": MessagesDecoder.message_start,
+    "content_block_start": MessagesDecoder.content_block_start,
+    "content_block_delta": MessagesDecoder.content_block_delta,
+    "content_block_stop": MessagesDecoder.content_block_stop,
+    "message_delta": MessagesDecoder.message_delta,
+    "message_stop": MessagesDecoder.message_stop,
+    "error": MessagesDecoder.error,
+}
+
+_STARTS: dict[str, Callable[[MessagesDecoder, int, _BlockStart], None]] = {
+    "text": MessagesDecoder.text_start,
+    "thinking": MessagesDecoder.thinking_start,
+    "redacted_thinking": MessagesDecoder.redacted_thinking_start,
+    "tool_use": MessagesDecoder.tool_use_start,
+}
+
+_DELTAS: dict[str, Callable[[MessagesDecoder, int, _Delta], None]] = {
+    "text_delta": MessagesDecoder.text_delta,
+    "thinking_delta": MessagesDecoder.thinking_delta,
+    "signature_delta": MessagesDecoder.signature_delta,
+    "input_json_delta": MessagesDecoder.input_json_delta,
+    "citations_delta": MessagesDecoder.citations_delta,
+}
+
+_DELTA_BY_FIELD = {
+    "text": "text_delta",
+    "thinking": "thinking_delta",
+    "signature": "signature_delta",
+    "partial_json": "input_json_delta",
+    "citation": "citations_delta",
+}
+"""What a delta is that does not say so itself."""
+
+
+def _plain(text: str, start: int) -> str | None:
+    """Read the string that begins here and ends a plain delta, None where it does not: 0.3 µs, where parsing it all takes 0.8."""
+    try:
+        content: str
+        content, end = scanstring(text, start)
+    except ValueError:
+        return None
+    return content if text[end:].replace(" ", "") == "}}" else None  # Anthropic pads events with spaces
+
+
+def _usage(raw: Mapping[str, Any]) -> Usage:
+    """Counts of a usage object, which counts what the cache gave and took beside `input_tokens`, not in it."""
+    counts = {name: count(raw.get(name)) for name in ("input_tokens", "output_tokens", _CACHE_READ, _CACHE_WRITTEN)}
+    read, written, completion = counts[_CACHE_READ] or 0, counts[_CACHE_WRITTEN] or 0, counts["output_tokens"] or 0
+    prompt = (counts["input_tokens"] or 0) + read + written
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=prompt + completion,
+        reasoning_tokens=count(_object(raw.get("output_tokens_details")).get("thinking_tokens")) or 0,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        raw=dict(raw),
+        source="unknown" if all(value is None for value in counts.values()) else "reported",
+    )
+
+
+_CACHE_READ = "cache_read_input_tokens"
+_CACHE_WRITTEN = "cache_creation_input_tokens"
+
+
+def _said(value: object) -> str:
+    """A piece of the answer. What is no text is not dropped: an answer with a hole must not look whole."""
+    if type(value) is str:
+        return value
+    if value is None:
+        return ""
+    raise DecodeError(
+        f"the provider sent {type(value).__name__} where the answer's text belongs", event=printable(str(value))
+    )
+
+
+def _word(value: object) -> str | None:
+    """A text beside the answer, None where it is none."""
+    if not isinstance(value, str):
+        return None
+    text: str = scrub(value)
+    return text
+
+
+def _object(value: object) -> Any:
+    """The value where it is a JSON object, else an empty one. Any: whoever reads it names its fields."""
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

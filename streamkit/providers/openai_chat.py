@@ -1,0 +1,718 @@
+"""OpenAI's chat completions, the wire that most services and local servers speak, too.
+
+Wire: https://platform.openai.com/docs/api-reference/chat and .../chat-streaming, read November 2026; what other services do on it is
+known from recordings of some 40 of them. One HTTP request a call, `POST {base_url}/chat/completions`; each event of the answer is a JSON
+object with `choices`, the first of which has a `delta`; then `[DONE]`. This file turns a request into that request, and those events
+into chunks. It knows nothing of threads, sockets or time.
+
+The decoder is lenient about what is sent and strict about the end: only `[DONE]` after a choice, or a finish reason and then the end of
+the body, makes an answer complete.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from streamkit.codec import Decoder, HttpRequest, Key, Provider, parse_arguments, parse_json, post, scrub
+from streamkit.errors import ConfigError, DecodeError, ProviderError, StreamTruncated
+from streamkit.framing import Event
+from streamkit.provider_errors import event_error, status_error
+from streamkit.providers.keyed import KeyedProvider, checked_base_url, checked_key
+from streamkit.stencil import Stencil
+from streamkit.types.chunks import Chunk, Source
+from streamkit.types.messages import FilePart, ImagePart, Message, Part, TextPart, ToolCallPart, ToolResultPart
+from streamkit.types.request import ChatRequest, ResponseFormat, Tool
+from streamkit.types.secret import Secret
+from streamkit.types.usage import Usage, count
+
+__all__ = ["ChatCompletions", "ChatDecoder", "OpenAI", "OpenAICompatible", "Quirks"]
+
+
+@attrs.frozen(kw_only=True)
+class Quirks:
+    """What a service does its own way on this wire. The defaults fit most."""
+
+    max_completion_tokens: str | None = None
+    """A pattern, searched in the model's name, of the models that know the token limit only by this newer name."""
+    top_k: bool = False
+    """Whether it knows `top_k`, which OpenAI does not."""
+    thinking_fields: tuple[str, ...] = ("reasoning_content", "reasoning")
+    """The fields of a delta that may hold thinking. The first that has text counts: some services send it under two names."""
+
+
+class ChatCompletions:
+    """The wire format of `POST /chat/completions`. Stateless; share it between any number of threads."""
+
+    def __init__(self, quirks: Quirks | None = None) -> None:
+        self.quirks = quirks or Quirks()
+
+    def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
+        """Put a request into the API's words.
+
+        Thinking and other providers' raw blocks are left out of the messages, since the API takes none back. `prompt_caching` asks for
+        nothing: it is automatic here. `provider_options` are the API's own fields and have the last word: an object in them is merged
+        into ours, None takes a field out, anything else replaces it.
+
+        Raises:
+            ConfigError: for what the API does not know or cannot do.
+        """
+        for objection in _objections(request, self.quirks):
+            raise ConfigError(f"{provider.name}: {objection}")
+        body = _merged(_body(request, self.quirks), request.provider_options)
+        key = provider.secret()
+        return post(
+            f"{provider.base_url}/chat/completions",
+            body,
+            secrets={"Authorization": Secret(f"Bearer {key.expose()}")} if key else {},
+            own=request.headers,
+        )
+
+    def decoder(self, request: ChatRequest, provider: Provider, *, index: int = 0, step: int = 1) -> ChatDecoder:
+        """Give a decoder for one answer."""
+        return ChatDecoder(provider=provider.name, index=index, step=step, quirks=self.quirks)
+
+    def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+        """Give the error for an answer of this status."""
+        return status_error(provider, status, headers, body)
+
+
+class OpenAI(KeyedProvider):
+    """OpenAI, or a service that behaves just like it. `base_url` is as in OpenAI's own SDK, with its /v1."""
+
+    name = "openai"
+    key_variables = ("OPENAI_API_KEY",)
+    base_url_variable = "OPENAI_BASE_URL"
+    default_base_url = "https://api.openai.com/v1"
+
+    @property
+    def codec(self) -> ChatCompletions:
+        """Chat completions."""
+        return _OPENAI
+
+
+class OpenAICompatible(KeyedProvider):
+    """A server that speaks chat completions, such as one on this machine; it may need no key. Nothing is looked up for it."""
+
+    def __init__(self, api_key: Key | None = None, *, base_url: str, name: str = "openai-compatible") -> None:
+        """Take the address, with its /v1 where the server has one, a name for errors and metadata, and the key, if one is needed.
+
+        Raises:
+            ConfigError: key or address cannot be one.
+        """
+        try:
+            key = None if api_key is None else checked_key(api_key)
+        finally:
+            del api_key  # crash reporters print the variables of the frames that an error passed through
+        self.__attrs_init__(name=name, base_url=checked_base_url(base_url), key=key)
+
+    @property
+    def codec(self) -> ChatCompletions:
+        """Chat completions."""
+        return _COMPATIBLE
+
+    def _facts(self) -> Mapping[str, str]:
+        return {"base_url": self.base_url, "name": self.name}
+
+
+# o1, o3-mini, gpt-5.1, ft:o4-mini:…, openai/gpt-5, codex-mini-latest: they refuse max_tokens; some older servers know nothing else.
+_OPENAI = ChatCompletions(Quirks(max_completion_tokens=r"(^|[/:])(o\d|gpt-([5-9]|\d\d)|codex)"))
+_COMPATIBLE = ChatCompletions(Quirks(top_k=True))
+
+
+# -- the request
+
+
+def _objections(request: ChatRequest, quirks: Quirks) -> Iterator[str]:
+    """What the API does not know or cannot do, each with what to do instead."""
+    if not request.model:
+        yield "no model: name one, as in client.chat('gpt-4o')"
+    if not request.conversation:
+        yield "no messages: add one with .user(...)"
+    if request.top_k is not None and not quirks.top_k:
+        yield "it knows no top_k: leave it out, or use top_p"
+    if request.thinking or request.thinking_budget is not None:
+        yield "it knows no extended thinking and no thinking budget: use .reasoning_effort(...) or .provider_options(...)"
+    if request.provider_options.get("n") not in (None, 1):
+        yield "n above 1 is not read: make several requests, as with stream_parallel"
+    yield from _tool_objections(request)
+
+
+def _tool_objections(request: ChatRequest) -> Iterator[str]:
+    choice, names = request.tool_choice, [tool.name for tool in request.tools]
+    if choice not in (None, "auto", "none", *names) and "tools" not in request.provider_options:
+        if not names:
+            yield f"tool_choice {choice!r} without tools: add them with .tools(...)"
+        elif choice != "required":
+            yield f"unknown tool_choice {choice!r}: use auto, none, required or one of {', '.join(names)}"
+
+
+def _body(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
+    pattern = quirks.max_completion_tokens
+    limit = "max_completion_tokens" if pattern and re.search(pattern, request.model) else "max_tokens"
+    offers_tools = bool(request.tools) or "tools" in request.provider_options
+    fields = {
+        "model": request.model,
+        "messages": list(_messages(request.messages)),
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "top_k": request.top_k,
+        limit: request.max_tokens,
+        "stop": list(request.stop) or None,
+        "seed": request.seed,
+        "tools": [_tool(tool) for tool in request.tools] or None,
+        "tool_choice": _tool_choice(request.tool_choice) if offers_tools else None,
+        "parallel_tool_calls": request.parallel_tool_calls if offers_tools else None,
+        "response_format": _response_format(request.response_format) if request.response_format else None,
+        "reasoning_effort": request.reasoning_effort,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    described = {"description": tool.description} if tool.description else {}
+    return {"type": "function", "function": {"name": tool.name, **described, "parameters": tool.parameters}}
+
+
+def _tool_choice(choice: str | None) -> Any:
+    return choice if choice in (None, "auto", "none", "required") else {"type": "function", "function": {"name": choice}}
+
+
+def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
+    if wanted.type == "schema":
+        schema = {"name": wanted.name, "schema": wanted.schema or {}, "strict": wanted.strict}
+        return {"type": "json_schema", "json_schema": schema}
+    return {"type": "json_object" if wanted.type == "json" else "text"}
+
+
+def _merged(body: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(body)
+    for name, value in options.items():
+        ours = merged.get(name)
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merged(ours, value) if isinstance(ours, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
+    ids = _Ids()
+    for message in messages:
+        for part in message.content:
+            if isinstance(part, ToolResultPart):
+                yield {"role": "tool", "tool_call_id": ids.of_result(part), "content": part.output}
+        if message.role == "assistant":
+            calls = [_call(part, ids.of_call(part)) for part in message.content if isinstance(part, ToolCallPart)]
+            content = _content(message) or (None if calls else "")
+            yield {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
+        elif not message.content or any(not isinstance(part, ToolResultPart) for part in message.content):
+            yield {"role": message.role, "content": _content(message)}
+
+
+class _Ids:
+    """The ids of calls and results. Some services give calls none; then one is made up for a call and its result, in order."""
+
+    def __init__(self) -> None:
+        self._made = 0
+        self._waiting: deque[str] = deque()
+
+    def of_call(self, call: ToolCallPart) -> str:
+        if call.id:
+            return call.id
+        self._made += 1
+        self._waiting.append(f"call_{self._made}")
+        return self._waiting[-1]
+
+    def of_result(self, result: ToolResultPart) -> str:
+        return result.tool_call_id or (self._waiting.popleft() if self._waiting else "")
+
+
+def _call(call: ToolCallPart, id: str) -> dict[str, Any]:
+    return {"id": id, "type": "function", "function": {"name": call.name, "arguments": call.input or "{}"}}
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """Text alone as a text, as older servers know nothing else; with images or files a list of parts."""
+    shown = [part for part in message.content if isinstance(part, (TextPart, ImagePart, FilePart))]
+    if all(isinstance(part, TextPart) for part in shown):
+        return message.text
+    if message.role != "user":
+        raise ConfigError(f"images and files can only be sent in a user message, not in one of role {message.role!r}")
+    return [_part(part) for part in shown]
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, ImagePart):
+        return {"type": "image_url", "image_url": {"url": part.data_url()}}
+    if isinstance(part, FilePart):
+        data = f"data:{part.media_type};base64,{part.base64()}"
+        return {"type": "file", "file": {"filename": part.name, "file_data": data}}
+    return {"type": "text", "text": part.text if isinstance(part, TextPart) else ""}
+
+
+# -- the answer
+
+
+_FINISH_REASONS = {
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+    "sensitive": "content_filter",
+    "error": "error",
+    "insufficient_system_resource": "error",
+    "network_error": "error",
+}
+"""Ours by the services', in lower case. Any other is "other"."""
+
+_COUNTS = {
+    "prompt_tokens": "prompt_tokens",
+    "completion_tokens": "completion_tokens",
+    "total_tokens": "total_tokens",
+    "reasoning_tokens": "reasoning_tokens",
+    "cached_tokens": "cache_read_tokens",
+    "prompt_cache_hit_tokens": "cache_read_tokens",  # DeepSeek
+    "cache_read_input_tokens": "cache_read_tokens",  # Databricks
+    "cache_write_tokens": "cache_write_tokens",
+    "cache_creation_input_tokens": "cache_write_tokens",
+}
+"""Our names of token counts by the services', in `usage` itself or in its details."""
+
+_FIRST = (0, None, "0")  # the index of the choice that is read
+
+# Fields that are read elsewhere, mean nothing, or say the same in every event. What is in none of these becomes metadata.
+_READ_OF_EVENT = frozenset({"id", "object", "created", "model", "choices", "error", "obfuscation", "p"})
+_READ_OF_CHOICE = frozenset({"index", "delta", "message", "logprobs", "error", "text", "token_ids", "seed"})
+_READ_OF_DELTA = frozenset({"role", "index", "name", "channel", "token_id", "token_ids"})
+_READ_OF_SOURCE = frozenset({"type", "url", "file_id", "title", "filename", "content", "snippet"})
+_PADDING = ("obfuscation", "p")
+"""Names of strings of random length that keep a listener from guessing tokens by their size (OpenAI, Mistral)."""
+_KEEP_ALIVES = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
+
+
+@attrs.define
+class _Call:
+    """A tool call as it grows."""
+
+    id: str = ""
+    name: str = ""
+    pieces: list[str] = attrs.field(factory=list)
+    begun: bool = False
+    needs_id: bool = True
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    def is_another(self, id: str, name: str, piece: str) -> bool:
+        """Whether an entry under this call's index or id is a new call: services use them again, and repeat ids and names."""
+        if not name or not self.name:
+            return False
+        if name != self.name:
+            return True
+        return id != self.id if id and self.id else self._is_followed_by(piece)
+
+    def _is_followed_by(self, piece: str) -> bool:
+        """Whether this call came whole, in one piece, and so does the next one of its name."""
+        return len(self.pieces) == 1 and piece.lstrip().startswith("{") and type(parse_arguments(self.pieces[0])[0]) is dict
+
+
+class ChatDecoder(Decoder):
+    """Events of one answer into chunks. What is read of a choice has a method of its field's name; unknown fields become metadata."""
+
+    def __init__(self, *, provider: str, index: int = 0, step: int = 1, quirks: Quirks | None = None) -> None:
+        super().__init__(provider=provider, index=index, step=step)
+        self._thinking_fields = (quirks or Quirks()).thinking_fields
+        self._stencil = Stencil(functools.partial(_plain, self._thinking_fields), padding=_PADDING)
+        self._answered = False  # a choice was seen
+        self._streamed = False  # a delta was seen
+        self._other: dict[str, Any] = {}  # the last event without choices, perhaps an error of unknown shape
+        self._calls: list[_Call] = []
+        self._by_index: dict[object, _Call] = {}
+        self._by_id: dict[str, _Call] = {}
+        self._begun = 0  # calls whose start was given
+        self._refusal: list[str] = []
+        self._cited: set[object] = set()
+
+    def event(self, event: Event) -> None:
+        """Decode one event.
+
+        Raises:
+            ProviderError: the event reports an error. What came beside it is decoded first.
+            DecodeError: the event cannot be understood.
+        """
+        data = event.data
+        text = self._stencil.read(data)
+        if text is not None and event.event == "message":
+            (self.text if self._stencil.field == "content" else self.thinking)(text)
+        elif data.startswith("[DONE]"):
+            self.finished = True
+        elif data and event.event not in _KEEP_ALIVES:
+            self._event(event)
+
+    def end(self) -> list[Chunk]:
+        """Give the last chunks of a complete answer: the whole tool calls, then `step_finish`.
+
+        Raises:
+            StreamTruncated: the body ended before `[DONE]` and without a finish reason, or there was no choice at all.
+            ProviderError: instead of an answer came an object that looks like an error.
+        """
+        self._require_whole()
+        self._begin_calls(force=True)
+        reason = self._finish_reason()
+        for call in self._calls:
+            cut = reason == "length" and call is self._calls[-1] and not call.text.strip()
+            self.tool_call(call.id, call.name, call.text, why="the token limit ended the answer before its arguments" if cut else None)
+        if self._refusal:
+            self.state.metadata["refusal"] = "".join(self._refusal)
+        self.step_finish(reason)
+        return self.take()
+
+    def _require_whole(self) -> None:
+        """Raise where the answer is none, or has no end; what cannot be told from an error by its shape may be the reason."""
+        provider = self.state.provider
+        if self._answered and self.state.raw_finish_reason is not None:
+            return
+        if any(name in self._other for name in ("message", "detail", "msg", "errors")):
+            raise event_error(provider, self._other)
+        if not self._answered:
+            raise StreamTruncated(f"{provider}: the answer has no choice, so there is nothing in it: send the request again")
+        if not self.finished:
+            raise StreamTruncated(
+                f"{provider}: the answer was cut off before its finish reason: send the request again, or go on from `partial`"
+            )
+
+    # -- an event
+
+    def _event(self, event: Event) -> None:
+        value = self._parsed(event)
+        if type(value) is not dict:
+            if event.event == "error":
+                raise event_error(self.state.provider, value)
+            return
+        state = self.state
+        if not state.id:
+            state.id = _word(value.get("id")) or None
+        if not state.model:
+            state.model = _word(value.get("model")) or None
+        error = _error_in(value, event.event)
+        choices = value.get("choices")
+        for choice in choices if type(choices) is list else ():
+            if type(choice) is dict and choice.get("index") in _FIRST:
+                self._choice(choice, whole=value.get("object") == "chat.completion")
+                error = error or choice.get("error")
+        if choices is None:
+            self._other = value
+        self._sources(value)
+        self._beside(value, _READ_OF_EVENT)
+        if error:
+            raise event_error(state.provider, error)
+        self._stencil.learn(event.data, value)
+
+    def _parsed(self, event: Event) -> Any:
+        try:
+            return parse_json(event.data)
+        except DecodeError:
+            if event.data.strip() == "[DONE]":
+                self.finished = True
+                return None
+            if event.event == "error":
+                return event.data
+            raise
+
+    def _choice(self, choice: Mapping[str, Any], *, whole: bool) -> None:
+        """Read the first choice. A server that does not stream has a whole `message` in it; beside deltas that only repeats them."""
+        self._answered = True
+        delta, message = choice.get("delta"), choice.get("message")
+        logprobs = _logprobs(choice.get("logprobs"))
+        self._beside(choice, _READ_OF_CHOICE)
+        if type(delta) is dict:
+            self._streamed = True
+            self._delta(delta, logprobs)
+        elif type(message) is dict and not self._streamed and (whole or self.state.raw_finish_reason is not None):
+            self.finished = True
+            self._delta(message, logprobs)
+
+    def _delta(self, delta: Mapping[str, Any], logprobs: Mapping[str, Any] | None) -> None:
+        """Thinking first, then text, then all else, in whatever order they stand."""
+        news = {name: said for name, said in delta.items() if said and name not in _READ_OF_DELTA}
+        content = news.pop("content", "")
+        thinking = [text for name in self._thinking_fields if type(text := news.pop(name, "")) is str and text] if news else []
+        if thinking:
+            self.thinking(thinking[0], None if content else logprobs)
+        if content or (logprobs and not thinking):
+            self.content(content, logprobs)
+        for name, said in news.items():
+            method = _OF_DELTA.get(name)
+            if method is not None:
+                method(self, said)
+            else:
+                self._keep(name, said, grow=True)
+
+    def _beside(self, said: Mapping[str, Any], read: frozenset[str]) -> None:
+        """What an event, or its choice, says beside the delta. Most of it is the same in every event."""
+        kept = self.state.metadata
+        for name, value in said.items():
+            if value and name not in read and kept.get(name) != value:
+                method = _BESIDE.get(name)
+                if method is not None:
+                    method(self, value)
+                else:
+                    self._keep(name, value)
+
+    # -- what a delta brings
+
+    def content(self, content: Any, logprobs: Mapping[str, Any] | None = None) -> None:
+        """Visible text; at Mistral also a list of parts, thinking among them."""
+        if type(content) is str:
+            self.text(content, logprobs)
+            return
+        if type(content) is dict:
+            content = [content]
+        if type(content) is not list:
+            # Not dropped: an answer with a hole must not look whole.
+            raise DecodeError(f"{self.state.provider}: the provider sent {type(content).__name__} where the answer's text belongs")
+        for part in content:
+            self._content_part(part if type(part) is dict else {"type": "text", "text": part})
+
+    def refusal(self, refusal: Any) -> None:
+        """A piece of a refusal. It is no part of the answer's text: the chunk has it as metadata, and the response has it whole."""
+        if type(refusal) is str:
+            self._refusal.append(scrub(refusal))
+            self.text("", {"refusal": self._refusal[-1]})
+
+    def annotations(self, annotations: Any) -> None:
+        """Citations: of a web page, or of a file."""
+        for annotation in annotations if type(annotations) is list else ():
+            kind = annotation.get("type") if type(annotation) is dict else None
+            if type(kind) is str:
+                cited = annotation.get(kind)
+                self._cite(cited if type(cited) is dict else annotation)
+
+    def tool_calls(self, entries: Any) -> None:
+        """Pieces of tool calls."""
+        for position, entry in enumerate([entries] if type(entries) is dict else entries if type(entries) is list else ()):
+            if type(entry) is dict:
+                function = entry.get("function") or entry.get("custom")
+                if type(function) is dict:
+                    self._grow(entry, function, position)
+        self._begin_calls()
+
+    def function_call(self, function: Any) -> None:
+        """A piece of the one call of an older API."""
+        if type(function) is dict:
+            self._grow({"index": "function_call"}, function, 0, needs_id=False)
+            self._begin_calls()
+
+    def _content_part(self, part: Mapping[str, Any]) -> None:
+        kind, text = part.get("type"), part.get("text")
+        if kind == "thinking":
+            inner = part.get("thinking")
+            for piece in [{"text": inner}] if type(inner) is str else inner if type(inner) is list else ():
+                if type(piece) is dict and type(piece.get("text")) is str:
+                    self.thinking(piece["text"])
+        elif kind == "refusal":
+            self.refusal(part.get("refusal"))
+        elif type(text) is str:
+            self.text(text)
+        else:
+            self._keep("content_parts", [part], grow=True)
+
+    # -- tool calls
+
+    def _grow(self, entry: Mapping[str, Any], function: Mapping[str, Any], position: int, *, needs_id: bool = True) -> None:
+        id, name, piece = _word(entry.get("id")), _word(function.get("name")), _piece(function)
+        if not (id or name or piece):
+            return
+        index = entry.get("index")
+        if type(index) is int or (type(index) is str and index):
+            call = self._by_index.get(index)
+            if call is None or call.is_another(id, name, piece):
+                self._by_index[index] = call = self._new_call(needs_id)
+        else:
+            call = self._without_index(id, name, piece, position)
+        call.name = call.name or name
+        if id and not call.id:
+            call.id = id
+            self._by_id[id] = call  # of calls with the same id the last
+        if piece:
+            call.pieces.append(piece)
+            if call.begun:
+                self.tool_delta(call.id, piece)
+
+    def _without_index(self, id: str, name: str, piece: str, position: int) -> _Call:
+        """The call that an entry without an index belongs to: the one of its id, else the last, unless it begins a new one."""
+        known = self._by_id.get(id)
+        if known is not None and not known.is_another(id, name, piece):
+            return known
+        last = self._calls[-1] if self._calls else None
+        if last is None or (id and last.id) or (name and position > 0) or last.is_another(id, name, piece):
+            return self._new_call()
+        return last
+
+    def _new_call(self, needs_id: bool = True) -> _Call:
+        call = _Call(needs_id=needs_id)
+        self._calls.append(call)
+        return call
+
+    def _begin_calls(self, *, force: bool = False) -> None:
+        """Give the start, and what has come of the arguments, of each call whose id and name are known, in the order they appeared."""
+        while self._begun < len(self._calls):
+            call = self._calls[self._begun]
+            if not force and not (call.name and (call.id or not call.needs_id)):
+                break
+            self.tool_start(call.id, call.name)
+            for piece in call.pieces:
+                self.tool_delta(call.id, piece)
+            call.begun = True
+            self._begun += 1
+
+    # -- what comes beside
+
+    def finish_reason(self, reason: Any) -> None:
+        """Why the answer ends; of several the last."""
+        if type(reason) is str and reason != "null":
+            self.state.raw_finish_reason = scrub(reason)
+
+    def usage(self, raw: Any) -> None:
+        """The last report counts: they are cumulative. Moonshot has it in the choice."""
+        if type(raw) is dict and raw != self.state.usage.raw:
+            self.state.usage = _usage(scrub(raw))
+
+    def x_groq(self, box: Any) -> None:
+        """Groq has the usage here, sometimes only here."""
+        self._keep("x_groq", box)
+        if type(box) is dict and box.get("usage"):
+            self.usage(box["usage"])
+
+    def _sources(self, value: Mapping[str, Any]) -> None:
+        """Perplexity's and xAI's: pages, all of them in every event. Two lists name the same ones, so the one with titles is first."""
+        for name in ("search_results", "citations"):
+            cited = value.get(name)
+            if type(cited) is list and cited != self.state.metadata.get(name):
+                for one in cited:
+                    self._cite({"url": one} if type(one) is str else one)
+
+    def _cite(self, cited: Any) -> None:
+        """Add a citation, once: for a place in the text where it names one, else for a page."""
+        if type(cited) is not dict:
+            return
+        url, id = _word(cited.get("url")), _word(cited.get("file_id"))
+        place = tuple(at for at in (cited.get("start_index"), cited.get("end_index")) if type(at) is int and at)
+        if not (url or id) or (url, id, place) in self._cited:
+            return
+        self._cited |= {(url, id, place), (url, id, ())}
+        self.source(
+            Source(
+                url=url or None,
+                title=_word(cited.get("title")) or _word(cited.get("filename")) or None,
+                id=id or None,
+                text=_word(cited.get("content")) or _word(cited.get("snippet")) or None,
+                metadata={name: scrub(value) for name, value in cited.items() if value is not None and name not in _READ_OF_SOURCE},
+            )
+        )
+
+    def _keep(self, name: str, value: Any, *, grow: bool = False) -> None:
+        """Keep what has no field of its own: of objects the union, of the rest the last, or, of a delta's lists, all."""
+        old = self.state.metadata.get(name)
+        if grow and type(value) is list and type(old) is list:
+            old += scrub(value)
+        elif type(value) is dict and type(old) is dict:
+            self.state.metadata[name] = {**old, **scrub(value)}
+        else:
+            self.state.metadata[name] = scrub(value)
+
+    def _finish_reason(self) -> str:
+        """Ours for the provider's. It is corrected by what was seen: calls are to be answered, and a refusal is no answer."""
+        reason = _FINISH_REASONS.get((self.state.raw_finish_reason or "").lower(), "other")
+        if reason in ("stop", "other"):
+            return "tool_calls" if self._calls else "content_filter" if self._refusal else reason
+        return reason
+
+
+_OF_DELTA = {
+    "refusal": ChatDecoder.refusal,
+    "tool_calls": ChatDecoder.tool_calls,
+    "function_call": ChatDecoder.function_call,
+    "annotations": ChatDecoder.annotations,
+}
+"""What else a delta may bring, beside thinking and content, which come before it."""
+_BESIDE = {
+    "finish_reason": ChatDecoder.finish_reason,
+    "usage": ChatDecoder.usage,
+    "x_groq": ChatDecoder.x_groq,
+}
+"""What an event or its choice may say beside the delta. The rest of it becomes metadata, as does Groq's box."""
+
+
+def _plain(thinking_fields: Sequence[str], value: Any) -> tuple[str, str] | None:
+    """Field and text of an event whose only news is one piece of text. The rest of it says again what an earlier one said."""
+    choices = value.get("choices")
+    choice = choices[0] if type(choices) is list and len(choices) == 1 else None
+    if type(choice) is not dict or choice.get("index") not in _FIRST or _logprobs(choice.get("logprobs")):
+        return None
+    delta = choice.get("delta")
+    if type(delta) is not dict:
+        return None
+    news = [(name, said) for name, said in delta.items() if said and name not in _READ_OF_DELTA]
+    if len(news) != 1 or (news[0][0] != "content" and news[0][0] not in thinking_fields) or type(news[0][1]) is not str:
+        return None
+    return news[0]
+
+
+def _error_in(value: Mapping[str, Any], event: str) -> Any:
+    """The error that an event reports, in any of the shapes it comes in."""
+    if value.get("error"):
+        return value["error"]
+    if event == "error" or value.get("object") == "error" or value.get("type") == "error":
+        return value or "an error event without data"
+    return None
+
+
+def _piece(function: Mapping[str, Any]) -> str:
+    """A piece of the arguments as the text that it is; some services send the object itself."""
+    piece = function.get("arguments", function.get("input"))
+    if type(piece) is str:
+        return piece
+    return "" if piece is None else json.dumps(piece, ensure_ascii=False)
+
+
+def _logprobs(value: Any) -> Mapping[str, Any] | None:
+    """Log probabilities as a chunk's metadata, None where there are none (some services send an object of nulls)."""
+    return {"logprobs": scrub(value)} if type(value) is dict and any(value.values()) else None
+
+
+def _usage(raw: dict[str, Any]) -> Usage:
+    counts: dict[str, int] = {}
+    for box in (raw, raw.get("prompt_tokens_details"), raw.get("completion_tokens_details")):
+        for name, said in box.items() if type(box) is dict else ():
+            field = _COUNTS.get(name)
+            if field is not None and not counts.get(field) and (number := count(said)) is not None:
+                counts[field] = number
+    if not counts:
+        return Usage(raw=raw)
+    counts.setdefault("total_tokens", counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0))
+    return Usage(raw=raw, source="reported", **counts)
+
+
+def _word(value: object) -> str:
+    """A text beside the answer, "" where it is none."""
+    return str(scrub(value)) if type(value) is str else ""

@@ -1,0 +1,192 @@
+"""Transport sends one request; Answer gives its body as blocks of bytes.
+
+It knows nothing of events or providers. Redirects are not followed: an answer that redirects is given like any other, and
+the key goes to no second host.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import requests
+from urllib3.util.wait import wait_for_read
+
+from streamkit.codec import HttpRequest
+from streamkit.errors import ResponseTooLarge, StreamKitError
+from streamkit.transport.faults import opening_error, reading_error
+from streamkit.transport.pool import SecretHeaders, new_session, settings_for
+from streamkit.transport.slot import SocketSlot
+
+__all__ = ["Answer", "Transport"]
+
+BLOCK = 65_536
+"""Bytes asked of the body at once."""
+MAX_DRAIN = 65_536
+"""Bytes read after the answer's end to save the connection; a longer rest costs more than a new connection."""
+
+
+class Transport:
+    """Sends requests over one pooled session; thread-safe. After a fork the child gets a session of its own.
+
+    A session passed in is used as it is: nothing is mounted on it and it is never closed.
+    """
+
+    def __init__(self, session: requests.Session | None = None) -> None:
+        self._given = session
+        self._own: requests.Session | None = None
+        self._pid = os.getpid()
+        self._lock = threading.Lock()  # guards the making of _own
+
+    def open(
+        self, request: HttpRequest, slot: SocketSlot, *, connect: float | None, idle: float | None
+    ) -> Answer:
+        """Send a request and give its answer as soon as the headers are there, whatever the status.
+
+        Blocks for at most `connect` seconds for the connection and `idle` seconds of silence. A pooled connection that the
+        server had closed, or closes as the request goes out, is replaced without a word.
+        """
+        session = self._session()
+        while True:
+            slot.reused = False
+            try:
+                with slot.in_use():
+                    response = self._send(session, request, (connect, idle))
+            except StreamKitError:
+                raise
+            except Exception as exc:
+                # Nothing of an answer came on a connection that had idled in the pool: the server had let it go.
+                # Each such connection is gone afterwards, so this ends.
+                if slot.reused and not slot.interrupted and _was_dropped(exc):
+                    continue
+                slot.release()
+                error = opening_error(exc, _shown(request.url), connect=connect, idle=idle)
+                raise error from error.__cause__
+            return Answer(response, slot, url=_shown(request.url), idle=idle)
+
+    def _send(self, session: requests.Session, request: HttpRequest, timeout: Any) -> requests.Response:
+        prepared = session.prepare_request(
+            requests.Request(
+                "POST", request.url, headers=dict(request.headers), data=request.body, auth=SecretHeaders(request.secrets)
+            )
+        )
+        settings = settings_for(session, request.url, own=self._given is None)
+        return session.send(prepared, timeout=timeout, allow_redirects=False, **settings)
+
+    def _session(self) -> requests.Session:
+        if self._given is not None:
+            return self._given
+        if self._pid != os.getpid():  # forked: the parent's connections and lock are not ours to use
+            self._own, self._pid, self._lock = None, os.getpid(), threading.Lock()
+        with self._lock:
+            if self._own is None:
+                self._own = new_session()
+            return self._own
+
+    def close(self) -> None:
+        """Close the idle connections of our own session; a later request begins a new one."""
+        own, self._own = self._own, None
+        if own is not None:
+            own.close()
+
+
+class Answer:
+    """An answer whose headers have come."""
+
+    def __init__(self, response: requests.Response, slot: SocketSlot, *, url: str, idle: float | None) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._raw = response.raw
+        self._slot = slot
+        self._url = url
+        self._idle = idle
+        self._decode = "content-encoding" in response.headers
+        self._ended = False
+        self._adopt()
+
+    def _adopt(self) -> None:
+        """Hold the socket of a session that is not ours, whose connections do not report theirs."""
+        connection = getattr(self._raw, "connection", None)
+        sock = getattr(connection, "sock", None)
+        if sock is not None and not hasattr(connection, "_fresh"):
+            self._slot.hold(sock)
+
+    def blocks(self, limit: int | None = None) -> Iterator[bytes]:
+        """Give the body, decompressed, piece by piece as it comes; `ResponseTooLarge` beyond `limit` bytes."""
+        read1, decode, total = self._raw.read1, self._decode, 0
+        while True:
+            try:
+                block = read1(BLOCK, decode_content=decode)
+            except Exception as exc:
+                error = reading_error(exc, self._url, idle=self._idle)
+                raise error from error.__cause__
+            if not block:
+                self._ended = True
+                return
+            total += len(block)
+            if limit is not None and total > limit:
+                raise ResponseTooLarge(
+                    f"the answer passed {limit} bytes: raise Limits(response=...) if it is meant to be so long"
+                )
+            yield block
+
+    def excerpt(self, limit: int | None) -> bytes:
+        """Give at most `limit` bytes of the body; a body that breaks off gives what had come."""
+        pieces: list[bytes] = []
+        left = 2**20 if limit is None else limit
+        try:
+            for block in self.blocks():
+                pieces.append(block[:left])
+                left -= len(block)
+                if left <= 0:
+                    break
+        except StreamKitError:
+            pass  # the status is the error; half its text is better than another error
+        return b"".join(pieces)
+
+    def drain(self, seconds: float) -> bool:
+        """Read what is left of a finished answer, so that the connection can serve again; wait at most `seconds`.
+
+        Gives True when the end was reached. Closing without it loses the connection; handing it back undrained would poison
+        the pool.
+        """
+        left = MAX_DRAIN
+        try:
+            while not self._ended and left > 0 and self._readable(seconds):
+                block = self._raw.read1(left, decode_content=self._decode)
+                self._ended = not block
+                left -= len(block)
+        except Exception:
+            return False  # the answer was whole; what its connection does now is nobody's concern
+        return self._ended
+
+    def _readable(self, seconds: float) -> bool:
+        if self._raw.isclosed():
+            return True  # nothing more will block
+        sock = getattr(getattr(self._raw, "connection", None), "sock", None)
+        if sock is None:
+            return False
+        pending = getattr(sock, "pending", None)
+        return bool(pending and pending()) or wait_for_read(sock, timeout=seconds)
+
+    def close(self) -> None:
+        """Close the connection unless the body was read to its end, in which case it is back in the pool already."""
+        self._slot.release()
+        try:
+            self._response.close()
+        except Exception:  # noqa: S110 - whatever the socket says now, it is closed
+            pass
+
+
+def _was_dropped(exc: BaseException) -> bool:
+    return isinstance(exc, requests.exceptions.ConnectionError) and not isinstance(
+        exc, (requests.exceptions.Timeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)
+    )
+
+
+def _shown(url: str) -> str:
+    """The address without its query, which may carry a key."""
+    return url.partition("?")[0]

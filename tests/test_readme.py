@@ -1,0 +1,50 @@
+"""Every Python snippet of the README runs, in order, in one namespace, as a reader would paste them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamkit.testing import ProviderServer, anthropic_answer, chat_answer
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def snippets(path: Path) -> list[str]:
+    """The Python blocks of a Markdown file."""
+    return re.findall(r"^```python\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def providers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ProviderServer, ProviderServer]]:
+    """An OpenAI and an Anthropic that answer every request, found through the environment as the real ones are."""
+    with ProviderServer() as openai, ProviderServer() as anthropic:
+        openai.reply(chat_answer("The sky ", "is blue."), times=None)
+        anthropic.reply(anthropic_answer("There are 25.", thinking="Let me count."), times=None)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+        monkeypatch.setenv("OPENAI_BASE_URL", openai.base_url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", anthropic.url)
+        yield openai, anthropic
+
+
+def test_readme_snippets_run(
+    providers: tuple[ProviderServer, ProviderServer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The snippets run from first to last and print what the README promises."""
+    namespace: dict[str, object] = {"__name__": "readme"}
+    blocks = snippets(README)
+
+    for block in blocks:
+        exec(compile(block, str(README), "exec"), namespace)  # noqa: S102 - running the README is the point
+    for name in ("client", "claude", "fake"):
+        namespace[name].close()  # type: ignore[attr-defined]  # the README's clients
+
+    printed = capsys.readouterr().out
+    assert len(blocks) >= 8
+    assert printed.startswith("The sky is blue.\n[Tokens: ")
+    assert "=== Thinking ===\nLet me count.\n\n=== Response ===\nThere are 25." in printed
+    assert printed.endswith("Hello world\n")
