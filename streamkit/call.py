@@ -14,8 +14,8 @@ import attrs
 
 from streamkit.codec import Decoder, HttpRequest, Provider, parse_json
 from streamkit.errors import (
+    ConnectionLost,
     DecodeError,
-    ProviderError,
     StreamKitError,
     StreamTruncated,
     Unauthorized,
@@ -43,6 +43,8 @@ GRACE = 0.01
 pool when the caller's next request looks for it. What takes longer is awaited after the stream has settled."""
 LINGER = 0.25
 """Seconds after the stream has settled that its connection may still take to become reusable."""
+_FIELDS = ("data:", "event:", "id:", "retry:", ":")
+"""How an event stream may begin."""
 MAX_HEAD = 65_536
 """Bytes kept of a body in which no event was found, to say what it was instead."""
 
@@ -63,6 +65,9 @@ class Scope(Protocol):
 
     def retried(self, attempt: int) -> None:
         """Say that attempt number `attempt` (1-based) failed and another follows."""
+
+    def ended(self) -> StreamKitError | None:
+        """Give the error that has ended the stream from outside, if one has: what the reader meets then is its doing."""
 
     def follow(self, state: StepState) -> None:
         """Say where to find what the step has reported so far."""
@@ -103,11 +108,11 @@ class Call:
             if not answer.drain(GRACE):
                 scope.defer(lambda: answer.drain(LINGER))
         except StreamKitError as error:
-            for secret in attempts.secrets():
-                _redact(error, secret)
+            attempts.redact(error)
             seen.error = error
             raise
         finally:
+            seen.error = scope.ended() or seen.error
             self._observe_response(seen)
 
     # -- opening
@@ -132,12 +137,12 @@ class Call:
 
     def _decoded(self, answer: Answer, decoder: Decoder) -> Iterator[list[Chunk]]:
         framer = SSEFramer(self.limits.event)
-        head: list[bytes] | None = []  # the body so far, until an event is found in it
-        cut: StreamTruncated | None = None
+        head: bytearray | None = bytearray()  # the body so far, until an event is found in it
+        cut: StreamKitError | None = None
         try:
             for block in answer.blocks(self.limits.response):
-                if head is not None and sum(map(len, head)) < MAX_HEAD:
-                    head.append(block)
+                if head is not None and len(head) < MAX_HEAD:
+                    head += block
                 events = framer.feed(block)
                 if not events:
                     continue
@@ -145,10 +150,10 @@ class Call:
                 yield from self._fed(decoder, events)
                 if decoder.finished:
                     break
-        except StreamTruncated as error:
+        except (StreamTruncated, ConnectionLost) as error:
             cut = error  # whether the answer was whole all the same is the decoder's to say
         if head is not None:
-            yield from self._fed(decoder, [self._whole(b"".join(head), answer, cut)])
+            yield from self._fed(decoder, [self._whole(bytes(head), answer, cut)])
         try:
             yield decoder.end()
         except StreamTruncated as error:
@@ -169,12 +174,14 @@ class Call:
         if chunks:
             yield chunks
 
-    def _whole(self, body: bytes, answer: Answer, cut: StreamTruncated | None) -> Event:
+    def _whole(self, body: bytes, answer: Answer, cut: StreamKitError | None) -> Event:
         """Give a body without events as the one event it may be: a whole JSON answer; or raise what it is instead."""
         name, kind = self.provider.name, printable(answer.headers.get("content-type", "none"), 100)
-        text = body.decode("utf-8", "replace").strip()
+        text = body.decode("utf-8-sig", "replace").strip()
         if not text:
             raise cut or StreamTruncated(f"{name}: the answer (status {answer.status}) is empty: try again")
+        if text.startswith(_FIELDS):
+            raise cut or StreamTruncated(f"{name}: the answer ended before its first event: try again")
         try:
             value = parse_json(text)
         except DecodeError:
@@ -237,15 +244,30 @@ class _Seen:
 
 
 class _Attempts:
-    """Opens the answer once a call; asks for the key again after a 401, once."""
+    """Opens the answer, each time it is called; asks for the key again after a 401, once."""
 
     def __init__(self, call: Call, scope: Scope) -> None:
         self._call = call
         self._scope = scope
         self._request: HttpRequest | None = None
+        self._secrets: set[Secret] = set()
         self._asked_again = False
 
     def __call__(self) -> Answer:
+        try:
+            return self._attempt()
+        except StreamKitError as error:
+            self.redact(error)  # before observers of a retry see it
+            if self._scope.ended() is not None:
+                error.retryable = False
+            raise
+
+    def redact(self, error: StreamKitError) -> None:
+        """Take the keys that were sent out of all that an error says."""
+        for secret in self._secrets:
+            _redact(error, secret)
+
+    def _attempt(self) -> Answer:
         request = self._request = self._request or self._encoded()
         try:
             return self._send(request)
@@ -257,12 +279,10 @@ class _Attempts:
             self._request = fresh
             return self._send(fresh)
 
-    def secrets(self) -> list[Secret]:
-        """The keys sent so far."""
-        return list(self._request.secrets.values()) if self._request is not None else []
-
     def _encoded(self) -> HttpRequest:
-        return self._call.provider.codec.encode(self._call.request, self._call.provider)
+        request = self._call.provider.codec.encode(self._call.request, self._call.provider)
+        self._secrets.update(request.secrets.values())
+        return request
 
     def _send(self, request: HttpRequest) -> Answer:
         call = self._call
@@ -281,11 +301,13 @@ class _Attempts:
 
 
 def _redact(error: StreamKitError, secret: Secret) -> None:
-    """Take the key out of everything that an error says: a server may echo it."""
-    error.args = tuple(secret.redact(arg) if isinstance(arg, str) else arg for arg in error.args)
-    for name in ("body", "code", "event"):
-        text = getattr(error, name, None)
-        if isinstance(text, str):
-            setattr(error, name, secret.redact(text))
-    if isinstance(error, ProviderError) and error.request_id:
-        error.request_id = secret.redact(error.request_id)
+    """Take the key out of everything that an error and its causes say: a server may echo it."""
+    seen: set[int] = set()
+    todo: list[object] = [error]
+    while todo:
+        e = todo.pop()
+        if isinstance(e, BaseException) and id(e) not in seen:
+            seen.add(id(e))
+            e.args = tuple(secret.redact(arg) if isinstance(arg, str) else arg for arg in e.args)
+            vars(e).update({name: secret.redact(text) for name, text in vars(e).items() if isinstance(text, str)})
+            todo += [e.__cause__, e.__context__, *e.args]

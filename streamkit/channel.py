@@ -52,6 +52,7 @@ class Pipe(Generic[T]):
         self.cut = False
         self.ended_by: Callable[[], bool] | None = None  # asked before each item once closed: has the context ended?
         self._writers = 0
+        self._low = 0  # a waiting writer is woken when no more items than this are left
         self._rest: deque[T] = deque()  # what a writer that waits for room has still to hand over
 
     # -- the writing side
@@ -72,11 +73,13 @@ class Pipe(Generic[T]):
 
     def put(self, item: T, block: bool, timeout: float | None) -> None:
         """Hand one item over as `queue.Queue.put` does; `ChannelClosed` when closed."""
+        until = _until(timeout)
         with self.mutex:
             if not self.closed and self._is_full():
                 if not block:
                     raise queue.Full
-                self._wait(self.not_full, lambda: self.closed or not self._is_full(), timeout, queue.Full, writer=True)
+                self._low = self.bound - 1
+                self._wait(self.not_full, lambda: self.closed or not self._is_full(), until, queue.Full, writer=True)
             if self.closed:
                 raise ChannelClosed("put on a closed channel")
             self.items.append(item)
@@ -98,6 +101,7 @@ class Pipe(Generic[T]):
             if not rest:
                 return True
             self._writers += 1
+            self._low = self.bound // 2  # in bulk: waking the producer for each item would cost more
             self.alert = True
             # Looked at again after the flag is up: a reader that popped before it saw the flag will not wake us.
             if self._is_full():
@@ -139,48 +143,63 @@ class Pipe(Generic[T]):
     def close(self, *, discard: bool = False) -> None:
         """Close without an outcome: a user's own channel."""
         with self.mutex:
-            if not self.closed:
+            if discard or not self.closed:
                 self._close(discard=discard)
 
     def _close(self, *, discard: bool) -> None:
         self.closed = True
-        if discard:
-            self.unfinished -= len(self.items)
-            self.items.clear()
-        else:
-            self.items.extend(self._rest)
+        self.items.extend(self._rest)
         self._rest.clear()
-        self.alert = self.cut or self.ended_by is not None
+        if discard:
+            self._discard()
+        self._lower_alert()
         for condition in (self.not_empty, self.not_full, self.changed, self.drained):
             condition.notify_all()
+
+    def _discard(self) -> None:
+        """Drop what lies here, one by one: a reader may be taking items at the same time."""
+        try:
+            while True:
+                self.items.popleft()
+                self.unfinished -= 1
+        except IndexError:
+            self.drained.notify_all()
+
+    def _lower_alert(self) -> None:
+        """Lower the flag unless readers have something to attend to."""
+        self.alert = self._writers > 0 or (self.closed and self.ended_by is not None)
+        if self.cut:  # asked last: a signal handler may have raised both flags in between
+            self.alert = True
 
     # -- the reading side
 
     def take(self, block: bool, timeout: float | None) -> T:
         """Wait for an item and take it; `ChannelClosed` when closed and drained, `queue.Empty` when time is up."""
+        until = _until(timeout)
         with self.mutex:
-            if not self.items and not self.closed:
-                if not block:
-                    raise queue.Empty
-                self._wait(self.not_empty, lambda: self.closed or bool(self.items), timeout, queue.Empty)
-            if not self.items:
-                raise ChannelClosed("the channel is closed and drained")
-            return self.items.popleft()
+            while True:
+                try:
+                    return self.items.popleft()
+                except IndexError:  # perhaps another reader was quicker: it needs no lock
+                    if self.closed:
+                        raise ChannelClosed("the channel is closed and drained") from None
+                    if not block:
+                        raise queue.Empty from None
+                self._wait(self.not_empty, lambda: self.closed or bool(self.items), until, queue.Empty)
 
     def may_deliver(self) -> bool:
         """Attend to a raised `alert` after taking an item; False when the item must not be delivered any more."""
         with self.mutex:
-            if self.closed and self.ended_by is not None and not self.cut:
-                self.cut = self.ended_by()
+            if self.closed and self.ended_by is not None and self.ended_by():
+                self.cut = True
             if self.cut:
                 self._wait(self.changed, lambda: self.closed, None, queue.Empty)
-                self.items.clear()
+                self.unfinished -= 1  # the item at hand
+                self._discard()
                 return False
             if not self._writers:
-                self.alert = self.closed and self.ended_by is not None
-                if self.cut:  # set by a signal handler between the last two lines
-                    self.alert = True
-            elif len(self.items) <= self.bound // 2:  # in bulk: waking the producer for each item would cost more
+                self._lower_alert()
+            elif len(self.items) <= self._low:
                 self.not_full.notify_all()
             return True
 
@@ -188,7 +207,7 @@ class Pipe(Generic[T]):
         """Wait until `ready()`, which is asked after each change of state; False when time is up first."""
         with self.mutex:
             try:
-                self._wait(self.changed, ready, timeout, queue.Empty)
+                self._wait(self.changed, ready, _until(timeout), queue.Empty)
             except queue.Empty:
                 return False
             return True
@@ -197,32 +216,34 @@ class Pipe(Generic[T]):
         self,
         condition: threading.Condition,
         ready: Callable[[], bool],
-        timeout: float | None,
+        until: float | None,
         late: type[Exception],
         *,
         writer: bool = False,
     ) -> None:
-        """Wait under the mutex until `ready()`; raise `late` when `timeout` seconds pass first."""
-        if timeout is not None and timeout < 0:
-            raise ValueError("'timeout' must be a non-negative number")  # as queue.Queue says
-        until = None if timeout is None else time.monotonic() + timeout
+        """Wait under the mutex until `ready()`; raise `late` when the time `until` passes first."""
         self._writers += writer
         try:
-            self.alert = self.alert or writer
+            if writer:
+                self.alert = True
             while not ready():
-                left = None if until is None else until - time.monotonic()
-                if left is not None and left <= 0:
+                left = threading.TIMEOUT_MAX if until is None else until - time.monotonic()
+                if left <= 0:
                     raise late
-                condition.wait(left)
+                condition.wait(min(left, threading.TIMEOUT_MAX))
         finally:
             self._writers -= writer
 
     def forked(self) -> None:
         """Make the lock usable in a forked child, where a thread that held it does not exist."""
-        if not self.mutex.acquire(blocking=False):
-            self.mutex.release()
-            return
+        self.mutex.acquire(blocking=False)  # taken now or held before: in either case to be given up
         self.mutex.release()
+
+
+def _until(timeout: float | None) -> float | None:
+    if timeout is not None and timeout < 0:
+        raise ValueError("'timeout' must be a non-negative number")  # as queue.Queue says
+    return None if timeout is None else time.monotonic() + timeout
 
 
 class Channel(queue.Queue[T]):
@@ -295,6 +316,11 @@ class Channel(queue.Queue[T]):
         """Whether no more items will be put; some may still lie unread."""
         return self._pipe.closed
 
+    @property
+    def is_shutdown(self) -> bool:  # type: ignore[override]
+        """The same, by the name it has in Python 3.13."""
+        return self._pipe.closed
+
     def __iter__(self) -> Iterator[T]:
         """Give items until closed and drained; never raises. A later loop goes on where an earlier one broke off."""
         pipe, pop = self._pipe, self._pipe.items.popleft
@@ -332,6 +358,16 @@ class Outcome(Channel[T]):
                 raise queue.Empty
         value: T = self.queue[0]
         return value
+
+    @property
+    def maxsize(self) -> int:  # type: ignore[override]
+        """One: its value."""
+        return 1
+
+    @property
+    def unfinished_tasks(self) -> int:  # type: ignore[override]
+        """None ever, so that `join()` does not wait."""
+        return 0
 
     def put(self, item: T, block: bool = True, timeout: float | None = None) -> None:
         """Refuse: the stream settles it."""

@@ -69,9 +69,9 @@ class Client:
         )
         self._transport = Transport(session)
         self._budget = RetryBudget()
-        self._lock = threading.Lock()  # guards _usage and _live
+        self._lock = threading.Lock()  # guards _usage and _runs
         self._usage = Usage()
-        self._live: weakref.WeakSet[Cancellable] = weakref.WeakSet()
+        self._runs: weakref.WeakSet[Cancellable] = weakref.WeakSet()
 
     @property
     def usage(self) -> Usage:
@@ -89,9 +89,10 @@ class Client:
     def close(self) -> None:
         """Cancel live streams and close idle connections. A later request begins afresh."""
         with self._lock:
-            live = list(self._live)
-        for run in live:
-            run.cancel("the client was closed")
+            runs = list(self._runs)
+        for run in runs:
+            if run.live:  # what lies unread of an ended one stays readable
+                run.cancel("the client was closed")
         self._transport.close()
 
     def __enter__(self) -> Client:
@@ -106,7 +107,7 @@ class Client:
 
     def _enlist(self, run: Cancellable) -> None:
         with self._lock:
-            self._live.add(run)
+            self._runs.add(run)
 
     def _settled(self, response: ChatResponse) -> None:
         with self._lock:

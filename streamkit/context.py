@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import math
 import os
 import signal
 import threading
@@ -11,10 +13,10 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from streamkit.errors import Cancelled, ConfigError, ContextError, DeadlineExceeded
-from streamkit.watchdog import watchdog
+from streamkit.errors import Cancelled, ConfigError, ContextError, DeadlineExceeded, StreamKitError
+from streamkit.watchdog import Watched, watchdog
 
 __all__ = ["Context", "cancel_on_signals"]
 
@@ -31,6 +33,14 @@ class Watcher(Protocol):
         """Act; called on the watchdog's thread."""
 
 
+class _End(NamedTuple):
+    """How a context ended, and when (monotonic seconds)."""
+
+    kind: type[ContextError]
+    moment: float
+    reason: str | None = None
+
+
 class Context:
     """A cancellation scope with an optional deadline, `timeout` seconds from now.
 
@@ -38,12 +48,14 @@ class Context:
     """
 
     def __init__(self, timeout: float | None = None) -> None:
+        if timeout is not None and math.isnan(timeout):
+            raise ConfigError("Context(timeout=nan): give seconds, or None for no deadline")
         self._parent: Context | None = None
-        self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._error: type[ContextError] | None = None
-        self._reason: str | None = None
-        # Changed only by single dict operations and read only through copy(): both are atomic, so no lock is needed
-        # where a signal handler may come in between.
+        # What no clock can wait for is no deadline.
+        self._deadline = None if timeout is None or timeout > threading.TIMEOUT_MAX else time.monotonic() + timeout
+        # No lock is taken where a signal handler may come in between. So the first end to be appended is the one that
+        # counts, and the watchers are changed by single dict operations and read through copy(): all of them are atomic.
+        self._ends: list[_End] = []
         self._watchers: dict[int, Watcher] = {}
 
     def child(self, timeout: float | None = None) -> Context:
@@ -57,11 +69,10 @@ class Context:
     def cancel(self, reason: str | None = None) -> None:
         """End it. Idempotent; returns at once; any thread, signal handler or finalizer may call it."""
         if self._ended() is None:
-            self._reason = reason
-            self._error = Cancelled
+            self._ends.append(_End(Cancelled, time.monotonic(), reason))
             for watcher in self._watchers.copy().values():
                 watcher.alert()
-            watchdog.post(self._tell)
+                watchdog.post(watcher.cancelled)
 
     @property
     def cancelled(self) -> bool:
@@ -73,10 +84,9 @@ class Context:
         ended = self._ended()
         if ended is None:
             return None
-        if ended is DeadlineExceeded:
+        if ended.kind is DeadlineExceeded:
             return DeadlineExceeded("the context's deadline passed: allow more time or ask for less")
-        reason = self._why()
-        return Cancelled(f"cancelled: {reason}" if reason else "cancelled")
+        return Cancelled(f"cancelled: {ended.reason}" if ended.reason else "cancelled")
 
     def remaining(self) -> float | None:
         """Give the seconds to the deadline (0.0 once past), or None without one."""
@@ -84,38 +94,36 @@ class Context:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Block until it ends or `seconds` pass; give True if it has ended."""
-        until = None if seconds is None else time.monotonic() + seconds
+        ends = (self._deadline, None if seconds is None else time.monotonic() + seconds)
+        until = min((end for end in ends if end is not None), default=math.inf)
+        if self.cancelled or until <= time.monotonic():
+            return self.cancelled
         waiter = _Waiter()
-        detach = self.attach(waiter)
-        watchdog.watch(waiter)
+        waiter.detach = self.attach(waiter)
         try:
-            while not self.cancelled:
-                limits = [limit - time.monotonic() for limit in (until, self._deadline) if limit is not None]
-                left = min(limits, default=None)
-                if left is not None and left <= 0:
-                    break
-                waiter.event.wait(left)
+            _start(functools.partial(watchdog.watch, waiter))
+            while not self.cancelled and (left := until - time.monotonic()) > 0:
+                waiter.event.wait(min(left, threading.TIMEOUT_MAX))
             return self.cancelled
         finally:
             watchdog.unwatch(waiter)
-            detach()
+            waiter.detach()
 
     def on_cancel(self, fn: Callable[[], object]) -> Callable[[], None]:
         """Call `fn` once when it ends (at once if it has), on a short-lived thread of its own.
 
-        Gives a function that unregisters it. An exception in `fn` is logged.
+        Gives a function that unregisters it. An exception in `fn` is logged. In a forked child it is not called.
         """
-        callback = _Callback(fn, self._deadline)
+        callback = _Callback(fn, self._deadline, self._root())
         callback.detach = self.attach(callback)
-        root = self
-        while root._parent is not None:
-            root = root._parent
-        # Nobody can cancel any more once the root is gone; only a deadline is then worth waiting for.
-        if self._deadline is None:
-            callback.root = weakref.ref(root, lambda _: watchdog.post(callback.unregister))
-        watchdog.watch(callback)
-        if self.cancelled:
-            callback.fire()
+        try:
+            if not self.cancelled:
+                _start(functools.partial(watchdog.watch, callback.watched))
+            if self.cancelled:  # asked again: a cancel in between found nothing to unwatch
+                callback.fire()
+        except BaseException:
+            callback.unregister()
+            raise
         return callback.unregister
 
     def attach(self, watcher: Watcher) -> Callable[[], None]:
@@ -138,28 +146,30 @@ class Context:
         """The deadline in `time.monotonic()` seconds, or None."""
         return self._deadline
 
-    def _ended(self) -> type[ContextError] | None:
-        if self._error is None:
-            scope = self._parent
-            while scope is not None and scope._error is not Cancelled:
-                scope = scope._parent
-            if scope is not None:
-                self._error = Cancelled
-            elif self._deadline is not None and time.monotonic() >= self._deadline:
-                self._error = DeadlineExceeded
-        return self._error
+    def _root(self) -> Context:
+        scope = self
+        while scope._parent is not None:
+            scope = scope._parent
+        return scope
 
-    def _why(self) -> str | None:
-        scope: Context | None = self
+    def _ended(self) -> _End | None:
+        if not self._ends:
+            cancel = self._inherited()
+            now = time.monotonic() if cancel is None else cancel.moment
+            if self._deadline is not None and now >= self._deadline:
+                self._ends.append(_End(DeadlineExceeded, self._deadline))
+            elif cancel is not None:
+                self._ends.append(cancel)
+        return self._ends[0] if self._ends else None
+
+    def _inherited(self) -> _End | None:
+        """Give the cancel of the nearest ancestor that was cancelled; their deadlines are ours already."""
+        scope = self._parent
         while scope is not None:
-            if scope._error is Cancelled and scope._reason is not None:
-                return scope._reason
+            if scope._ends and scope._ends[0].kind is Cancelled:
+                return scope._ends[0]
             scope = scope._parent
         return None
-
-    def _tell(self) -> None:
-        for watcher in self._watchers.copy().values():
-            watcher.cancelled()
 
     def __enter__(self) -> Context:
         return self
@@ -170,7 +180,7 @@ class Context:
 
     def __repr__(self) -> str:
         ended, left = self._ended(), self.remaining()
-        state = ended.__name__ if ended else "live" if left is None else f"live, {left:.1f} s left"
+        state = ended.kind.__name__ if ended else "live" if left is None else f"live, {left:.1f} s left"
         return f"<Context {state}>"
 
 
@@ -179,6 +189,7 @@ class _Waiter:
 
     def __init__(self) -> None:
         self.event = threading.Event()
+        self.detach: Callable[[], None] = _nothing
 
     def alert(self) -> None:
         pass
@@ -190,18 +201,18 @@ class _Waiter:
         return None  # wait() keeps its own deadline; watching only keeps the watchdog alive
 
     def forked(self) -> None:
-        pass  # the thread that waited is not in the child
+        self.detach()  # the thread that waited is not in the child, and the event's lock may have been held
 
 
 class _Callback:
     """A function of `Context.on_cancel`."""
 
-    def __init__(self, fn: Callable[[], object], deadline: float | None) -> None:
-        self._fn: Callable[[], object] | None = fn
+    def __init__(self, fn: Callable[[], object], deadline: float | None, root: Context) -> None:
+        self._fn = [fn]  # whoever pops it runs it: so it runs once, and no lock is needed
+        self._pid = os.getpid()
         self._deadline = deadline
-        self._lock = threading.Lock()  # guards _fn, so that it runs once
-        self.detach: Callable[[], None] = lambda: None
-        self.root: weakref.ref[Context] | None = None
+        self.watched: Watched = _Lifeline(root) if deadline is None else self
+        self.detach: Callable[[], None] = _nothing
 
     def alert(self) -> None:
         pass
@@ -215,23 +226,52 @@ class _Callback:
         return self._deadline
 
     def forked(self) -> None:
-        pass  # what the parent registered is the parent's to run
+        pass  # what the parent process registered is the parent's to run: fire() sees to it
 
     def fire(self) -> None:
         fn = self._take()
-        if fn is not None:
-            threading.Thread(target=_logged, args=(fn,), name="streamkit-on-cancel", daemon=True).start()
+        if fn is not None and self._pid == os.getpid():
+            _start(threading.Thread(target=_logged, args=(fn,), name="streamkit-on-cancel", daemon=True).start)
 
     def unregister(self) -> None:
         self._take()
 
     def _take(self) -> Callable[[], object] | None:
-        with self._lock:
-            fn, self._fn = self._fn, None
-        if fn is not None:
-            self.detach()
-            watchdog.unwatch(self)
-        return fn
+        self.detach()
+        watchdog.unwatch(self.watched)
+        try:
+            return self._fn.pop()
+        except IndexError:
+            return None
+
+
+class _Lifeline:
+    """Keeps the watchdog running for a callback without a deadline, until nobody is left who could cancel.
+
+    It does not know the callback: that would keep alive the context which the callback perhaps refers to.
+    """
+
+    def __init__(self, root: Context) -> None:
+        unwatch = functools.partial(watchdog.unwatch, self)
+        self._root = weakref.ref(root, lambda _: watchdog.post(unwatch))
+
+    def check(self, now: float) -> float | None:
+        return None
+
+    def forked(self) -> None:
+        pass
+
+
+def _start(starter: Callable[[], object]) -> None:
+    """Call what starts a thread, which the system may refuse."""
+    try:
+        starter()
+    except RuntimeError as e:
+        raise StreamKitError(f"no thread can be started: {e}; let some end, or raise the process's limit") from e
+
+
+def _nothing() -> None:
+    pass
 
 
 def _logged(fn: Callable[[], object]) -> None:
@@ -252,25 +292,28 @@ def cancel_on_signals(
     """
     if threading.current_thread() is not threading.main_thread():
         raise ConfigError("cancel_on_signals works in the main thread only: call it there, or call ctx.cancel()")
+    farewell = (message or "").encode("utf-8", "replace")
     seen = False
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal seen
         if seen and number == signal.SIGINT:
             raise KeyboardInterrupt
-        if not seen:
-            seen = True
-            if message is not None:
-                try:
-                    os.write(1, message.encode())
-                except OSError:
-                    pass  # a closed stdout must not keep the cancel from happening
-        ctx.cancel(f"signal {number}")
+        first, seen = not seen, True
+        ctx.cancel(f"signal {number}")  # before the message: a full pipe would block
+        if first and farewell:
+            try:
+                os.write(1, farewell)
+            except OSError:
+                pass  # there is no stdout any more
 
     old: dict[int, Any] = {}
     try:
         for number in signals:
-            old[number] = signal.signal(number, handle)
+            try:
+                old[number] = signal.signal(number, handle)
+            except (OSError, ValueError) as e:
+                raise ConfigError(f"signal {number} cannot be handled: {e}; leave it out of signals") from e
         yield ctx
     finally:
         for number, handler in old.items():

@@ -91,12 +91,22 @@ class SSEFramer:
         if self._after_cr or _CR in block:
             block = self._with_line_feeds(block)
         text = self._cutter.cut(block)
+        # Mostly all events are of the same plain form: then one search does for all of them, not several for each.
         if text.startswith("data: "):
-            # Mostly nothing but plain one-line events: one search for all of them, not several for each.
             values = text[6:].split("\n\ndata: ")
             id, retry = self.last_event_id, self.retry
             events = [Event(value, "message", id, retry) for value in values if "\n" not in value]
             if len(events) == len(values):
+                return events
+        elif text.startswith("event: "):
+            pairs = [pair.partition("\ndata: ") for pair in text[7:].split("\n\nevent: ")]
+            id, retry = self.last_event_id, self.retry
+            events = [
+                Event(value, name or "message", id, retry)
+                for name, _, value in pairs
+                if value and "\n" not in value and "\n" not in name
+            ]
+            if len(events) == len(pairs):
                 return events
         return self._one_by_one(text) if text else []
 

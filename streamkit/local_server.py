@@ -20,6 +20,9 @@ NAME = "smollm2-135m"
 CONTEXT = 8192
 """Tokens of prompts and answers together, in all slots; what the model was trained for. Costs 180 MB."""
 
+ANSWER = 1024
+"""Tokens of an answer where the request does not say."""
+
 SLOTS = 4
 """Answers decoded side by side; a further request waits for a slot."""
 
@@ -52,6 +55,9 @@ def _parameters(xllamacpp: Any, settings: dict[str, Any]) -> Any:
     p.n_ctx = CONTEXT
     p.n_parallel = SLOTS
     p.kv_unified = True
+    p.n_predict = ANSWER
+    p.sampling.temp, p.sampling.top_p = 0.2, 0.9  # as the model's authors advise
+    p.sampling.penalty_repeat = 1.1  # else it is apt to say one sentence for ever
     p.cache_ram_mib = 0  # else prompts of the past may take gigabytes
     p.cpuparams.n_threads = p.cpuparams_batch.n_threads = settings["threads"]
     p.verbosity = 0

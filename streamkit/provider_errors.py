@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streamkit import errors
-from streamkit.errors import ProviderError, printable
+from streamkit.errors import MAX_MESSAGE, ProviderError, printable
 
 __all__ = ["event_error", "request_id", "status_error"]
 
@@ -65,6 +65,8 @@ _FILTER = re.compile(
     re.IGNORECASE,
 )
 
+_DEEPEST = 5  # objects within objects in which an error is looked for
+
 _HINTS = {
     errors.Unauthorized: "check the API key",
     errors.PermissionDenied: "check what the key may do, and the account's credit",
@@ -91,7 +93,7 @@ def event_error(provider: str, error: Any, *, status: int | None = None) -> Prov
     message, code, number = _read({"error": error} if not (isinstance(error, dict) and "error" in error) else error)
     if status is None:
         status = number if number is not None else _STATUS_OF_CODE.get((code or "").lower())
-    text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False, default=str)
+    text = error if isinstance(error, str) else _dumped(error)
     return _error(provider, status, code, message or "the provider reported an error without a message", body=text)
 
 
@@ -109,7 +111,7 @@ def _error(
     cls = _class(status, code, message)
     # A redirect is the one status below 400 that ends here: following it could hand the key to another host.
     hint = "set base_url to the address it names" if status is not None and 300 <= status < 400 else _HINTS.get(cls, "")
-    head = " ".join(str(word) for word in (status, code) if word is not None)
+    head = " ".join(dict.fromkeys(str(word) for word in (status, code) if word is not None))
     shown = ": ".join(part for part in (provider, head, printable(message)) if part)
     return cls(
         f"{shown} ({hint})" if hint else shown,
@@ -122,7 +124,7 @@ def _error(
 
 
 def _class(status: int | None, code: str | None, message: str) -> type[ProviderError]:
-    said = f"{code or ''} {message}"
+    said = f"{code or ''} {message[:MAX_MESSAGE]}"
     if status in (None, 400, 413, 422) and _OVERFLOW.search(said):
         return errors.ContextOverflow
     if status in (None, 400, 403, 422) and _FILTER.search(said):
@@ -145,6 +147,13 @@ def _class(status: int | None, code: str | None, message: str) -> type[ProviderE
     return errors.BadRequest if status >= 400 else ProviderError
 
 
+def _dumped(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        return ""
+
+
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
@@ -152,23 +161,25 @@ def _json(text: str) -> Any:
         return None
 
 
-def _read(value: Any) -> tuple[str, str | None, int | None]:
+def _read(value: Any, depth: int = 0) -> tuple[str, str | None, int | None]:
     """Give message, code and status of an error object, where they can be found."""
-    if isinstance(value, list):  # Gemini sends a list of one; FastAPI a list of {"msg"}
-        return next((found for found in map(_read, value[:10]) if found[0]), ("", None, None))
     if isinstance(value, str):
         return value, None, None
+    if depth == _DEEPEST:
+        return "", None, None
+    if isinstance(value, list):  # Gemini sends a list of one; FastAPI a list of {"msg"}
+        return next((found for found in (_read(one, depth + 1) for one in value[:10]) if found[0]), ("", None, None))
     if not isinstance(value, dict):
         return "", None, None
     inner = value.get("error")
     if isinstance(inner, (dict, list)) or (isinstance(inner, str) and not _words(value, "message")):
-        message, code, status = _read(inner)
+        message, code, status = _read(inner, depth + 1)
         return message, code or _words(value, "code", "type", not_this="error"), status
-    found = _words(value, "message", "msg", "error_message", "Message", "detail", "description")
+    message = _words(value, "message", "msg", "error_message", "Message", "detail", "description") or ""
     for name in ("detail", "errors"):
-        found = found or _read(value.get(name))[0]
-    number = next((n for n in (value.get("status_code"), value.get("status"), value.get("code")) if _is_status(n)), None)
-    return found or "", _words(value, "code", "type", "status", not_this="error"), number
+        message = message or _read(value.get(name), depth + 1)[0]
+    statuses = (_status(value.get(name)) for name in ("status_code", "status", "code"))
+    return message, _words(value, "code", "type", "status", not_this="error"), next(filter(None, statuses), None)
 
 
 def _words(value: dict[str, Any], *names: str, not_this: str = "") -> str | None:
@@ -181,13 +192,15 @@ def _words(value: dict[str, Any], *names: str, not_this: str = "") -> str | None
     return None
 
 
-def _is_status(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599
+def _status(value: Any) -> int | None:
+    if isinstance(value, str) and re.fullmatch("[45][0-9][0-9]", value):
+        return int(value)
+    return value if type(value) is int and 400 <= value <= 599 else None
 
 
 def _excerpt(text: str) -> str:
     """The beginning of a body that is no JSON error, without tags and runs of white space."""
-    text = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", text[:20_000], flags=re.DOTALL | re.IGNORECASE)
+    text = re.sub(r"<(script|style)\b.*?</\1>|<[^<>]*>", " ", text[:20_000], flags=re.DOTALL | re.IGNORECASE)
     return " ".join(text.split())[:300]
 
 

@@ -43,6 +43,10 @@ class Cancellable(Protocol):
     def cancel(self, reason: str | None = None) -> None:
         """End it."""
 
+    @property
+    def live(self) -> bool:
+        """Whether it has no outcome yet."""
+
 
 CLOSE_WAIT = 1.0
 """Seconds that `close()` waits for the producer thread."""
@@ -298,6 +302,10 @@ class _Run:
         self.alert()
         watchdog.post(self._cancel)
 
+    @property
+    def live(self) -> bool:
+        return not self.pipe.closed
+
     def join(self, seconds: float) -> None:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(seconds)
@@ -386,6 +394,11 @@ class _Run:
     def retried(self, attempt: int) -> None:
         """Count a retry."""
         self.stats.attempts = attempt + 1
+
+    def ended(self) -> StreamKitError | None:
+        """The error that has ended the run from outside, or None."""
+        claimed = self.pipe.claimed
+        return claimed[0] if claimed is not None else None
 
     def follow(self, state: StepState) -> None:
         """Learn where a step reports."""

@@ -25,6 +25,9 @@ __all__ = ["Watched", "Watchdog", "watchdog"]
 
 logger = logging.getLogger("streamkit")
 
+_TICK = 0.001
+"""Seconds at least between two looks at the same thing: one that always answered "now" would keep messages waiting."""
+
 
 class Watched(Protocol):
     """What the watchdog watches."""
@@ -66,13 +69,14 @@ class Watchdog:
             key = next(self._serial)
             self._keys[watched], self._watched[key] = key, watched
             if self._thread is None:
-                thread = threading.Thread(target=self._run, name="streamkit-watchdog", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="streamkit-watchdog", daemon=True)
                 try:
-                    thread.start()
+                    self._thread.start()
                 except BaseException:
                     del self._keys[watched], self._watched[key]
+                    self._thread = None
+                    self.post(_nothing)  # start() may have been interrupted when the thread ran already: it then ends
                     raise
-                self._thread = thread
         self.post(functools.partial(self._look, key))
 
     def unwatch(self, watched: Watched) -> None:
@@ -90,7 +94,7 @@ class Watchdog:
         orphans = list(self._keys)
         self._start_afresh()
         for watched in orphans:
-            watched.forked()
+            _isolated(watched.forked)
 
     def _run(self) -> None:
         while self._turn():
@@ -98,15 +102,17 @@ class Watchdog:
 
     def _turn(self) -> bool:
         """Wait for a message or the next time; a method of its own, so that nothing handled stays alive in a frame."""
-        timeout = max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
         try:
-            fn = self._inbox.get(timeout=timeout)
+            fn = self._inbox.get(timeout=self._time_left())
         except queue.Empty:
-            pass
-        else:
-            _isolated(fn)
-            del fn
-        while self._due and self._due[0][0] <= time.monotonic():
+            fn = _nothing
+        if self._thread is not threading.current_thread():  # watch() failed after all, and another took over
+            self.post(fn)
+            return False
+        _isolated(fn)
+        del fn
+        now = time.monotonic()
+        while self._due and self._due[0][0] <= now:
             self._look(heapq.heappop(self._due)[1])
         if len(self._due) > 64 + 2 * len(self._watched):
             self._due = [entry for entry in self._due if entry[1] in self._watched]
@@ -120,13 +126,18 @@ class Watchdog:
             self._thread = None
             return False
 
+    def _time_left(self) -> float | None:
+        """Give the seconds to the next look, if there is one; never more than a lock can wait."""
+        return min(max(0.0, self._due[0][0] - time.monotonic()), threading.TIMEOUT_MAX) if self._due else None
+
     def _look(self, key: int) -> None:
         """Check what has this key, if it is still watched, and note when to look again."""
         watched = self._watched.get(key)
         if watched is not None:
-            when = _isolated(watched.check, time.monotonic())
+            now = time.monotonic()
+            when = _isolated(watched.check, now)
             if when is not None:
-                heapq.heappush(self._due, (when, key))
+                heapq.heappush(self._due, (max(when, now + _TICK), key))
 
 
 def _nothing() -> None:

@@ -60,13 +60,37 @@ _fields = st.builds(
 _plain = st.builds("{}{}".format, st.sampled_from(["data: ", "data:", "event: ", ": ", "id: "]), _values)
 
 
+# Events as nearly all providers send them, and what may stand among them.
+_forms = ["data: {0}", "data: {0}", "event: {0}\ndata: {1}", "event: {0}\ndata: {1}"]
+_rare_forms = [
+    *_forms,
+    ": {0}",
+    "data:{0}",
+    "event: {0}",
+    "event: {0}\nid: {1}\ndata: x",
+    "data: {0}\ndata: {1}",
+    "\ndata: x",
+]
+
+
+def event_streams() -> st.SearchStrategy[bytes]:
+    """Event streams good and bad; some end inside an event."""
+    return _orderly_streams() | _wild_streams()
+
+
 @st.composite
-def event_streams(draw: st.DrawFn) -> bytes:
-    """Event streams of every line end, kind of field and kind of damage; some end inside an event."""
+def _orderly_streams(draw: st.DrawFn) -> bytes:
+    """Whole events of one form, of the plain forms, or of these with a rare one among them."""
+    forms = draw(st.sampled_from([_forms[:1], _forms[2:3], _forms, _rare_forms]))
+    event = st.builds(str.format, st.sampled_from(forms), _values, _values)
+    return "".join(one + "\n\n" for one in draw(st.lists(event, max_size=6))).encode()
+
+
+@st.composite
+def _wild_streams(draw: st.DrawFn) -> bytes:
+    """Every line end, kind of field and kind of damage."""
     lines: st.SearchStrategy[bytes] = (_fields | _plain | st.just("")).map(str.encode) | st.sampled_from(_BROKEN)
     ends = st.sampled_from([b"\n", b"\n\n", b"\r\n", b"\r", b"\r\r", b"\r\n\r\n", b"\n\r\n", b"\n\r", b"\n\n\n"])
-    if draw(st.booleans()):
-        ends = st.sampled_from([b"\n", b"\n\n"])  # as nearly all streams are
     body = b"".join(line + end for line, end in draw(st.lists(st.tuples(lines, ends), max_size=12)))
     return draw(st.sampled_from([b"", b"", b"\xef\xbb\xbf"])) + body + draw(st.sampled_from([b"", b"", b"data: x"]))
 

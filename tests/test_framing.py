@@ -207,8 +207,11 @@ def test_plain_forms(text: str, fields: tuple[str | None, str, str | None, int |
         "event: a\ndata: x\nid: 1",
         "id: 1\ndata: x",
         "event: a",
-    ]
-    + ["\ndata: x", ": a\n: b", "dataa: x", " data: x"],
+        "\ndata: x",
+        ": a\n: b",
+        "dataa: x",
+        " data: x",
+    ],
 )
 def test_other_forms(text: str) -> None:
     """What is not of a plain form is left to the other readers."""
@@ -230,10 +233,11 @@ def test_other_forms(text: str) -> None:
         (b"data: x\n\r\n", "x"),
         (b"\n\n\ndata: x\n\n\n", "x"),
         (b"data: x\n \ndata: y\n\n", "x\ny"),
+        (b"event: \ndata: x\n\n", "x"),
     ],
 )
 def test_data(body: bytes, data: str) -> None:
-    """Only line feeds and carriage returns end a line, bytes that are not UTF-8 become U+FFFD, one BOM is dropped."""
+    """Only "\\n" and "\\r" end a line, bad UTF-8 becomes U+FFFD, one BOM and an empty type are dropped."""
     for blocks in ([body], bytewise(body)):
         assert [Event(data)] == list(parse_sse(blocks))
 

@@ -19,8 +19,10 @@ from streamkit.errors import StreamKitError, printable, without_frames
 __all__ = ["opening_error", "reading_error"]
 
 
-def opening_error(exc: BaseException, url: str, *, connect: float | None, idle: float | None) -> StreamKitError:
-    """Give the error for what went wrong before the headers."""
+def opening_error(
+    exc: BaseException, url: str, *, connect: float | None, idle: float | None, connected: bool = True
+) -> StreamKitError:
+    """Give the error for what went wrong before the headers; `connected` when the request had begun to go out."""
     chain = list(_chain(exc))
     why = printable(_why(chain), 300)
     error: StreamKitError
@@ -29,16 +31,20 @@ def opening_error(exc: BaseException, url: str, *, connect: float | None, idle: 
         error = ours
     elif _any(chain, ssl.SSLCertVerificationError):
         error = errors.TLSFailed(f"the certificate of {url} is not trusted: {why} (CA bundle: REQUESTS_CA_BUNDLE)")
-    elif _any(chain, urllib3.exceptions.NewConnectionError):  # before the next: urllib3 derives it from a timeout:
-        error = errors.ConnectFailed(f"cannot connect to {url}: {why}")
-    elif _any(chain, requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
+    elif _any(chain, urllib3.exceptions.NewConnectionError):  # before the next: urllib3 derives it from a timeout
+        whom = "the proxy for " if _any(chain, urllib3.exceptions.ProxyError) else ""
+        error = errors.ConnectFailed(f"cannot connect to {whom}{url}: {why}")
+    elif _any(chain, urllib3.exceptions.ConnectTimeoutError) or (_any(chain, TimeoutError) and not connected):
         error = errors.ConnectTimeout(f"no connection to {url} within {connect} s: check the address and the network")
-    elif _any(chain, requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError):
+    elif _any(chain, urllib3.exceptions.ReadTimeoutError):
         error = _idle(url, idle)
-    elif _any(chain, requests.exceptions.ProxyError, urllib3.exceptions.ProxyError):
+    elif _any(chain, urllib3.exceptions.ProxyError):
         error = errors.ConnectFailed(f"the proxy for {url} failed: {why}")
     elif _any(chain, ssl.SSLError, urllib3.exceptions.SSLError):
-        error = errors.TLSFailed(f"the TLS handshake with {url} failed: {why}", retryable=not _any(chain, ssl.SSLError))
+        broke_off = _any(chain, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+        error = errors.TLSFailed(f"the TLS handshake with {url} failed: {why}", retryable=broke_off)
+    elif _any(chain, urllib3.exceptions.InvalidHeader):
+        error = errors.ConnectionLost(f"the headers of the answer of {url} contradict each other: {why}", retryable=False)
     elif _any(chain, LineTooLong) or "more than 100 headers" in why:
         error = errors.ResponseTooLarge(f"the headers of the answer of {url} are too long: {why}")
     elif _any(chain, urllib3.exceptions.ProtocolError, requests.exceptions.ConnectionError):

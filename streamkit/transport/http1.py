@@ -7,10 +7,11 @@ the final one) and bounds the headers.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import socket
-from http.client import HTTPException, IncompleteRead
+from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 from typing import Any
 
 from streamkit.errors import ResponseTooLarge
@@ -43,6 +44,7 @@ class Response(http.client.HTTPResponse):
         self._left = 0  # bytes left of the running chunk
         self._rest = b""  # an unfinished size or trailer line
         self._trailers = 0
+        self._failure: BadFraming | None = None  # raised once what came before it was given
 
     # -- the head
 
@@ -57,6 +59,8 @@ class Response(http.client.HTTPResponse):
         finally:
             if self.fp is not None:
                 self.fp = fp
+        if self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+            self.will_close = True  # whatever is spoken on it now, no request can follow
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
@@ -74,6 +78,8 @@ class Response(http.client.HTTPResponse):
             return super().read1(-1 if n is None else n)
         size = BLOCK if n is None or n < 0 else n
         while self.fp is not None and size:
+            if self._failure is not None:
+                raise self._failure
             data = self.fp.read1(size)
             if not data:
                 raise IncompleteRead(b"")
@@ -95,9 +101,24 @@ class Response(http.client.HTTPResponse):
             amt = None if amt is None else amt - len(piece)
         return b"".join(pieces)
 
+    def wait_at_most(self, seconds: float) -> None:
+        """Shorten the time that a read may wait for the next byte."""
+        now = self._sock.gettimeout()
+        if now is None or now > seconds:
+            self._sock.settimeout(seconds)
+
     def _unchunk(self, data: bytes) -> bytes:
         """Take the chunked framing off; close at the body's end."""
         pieces: list[bytes] = []
+        try:
+            self._take(data, pieces)
+        except BadFraming as error:
+            if not pieces:
+                raise
+            self._failure = error
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _take(self, data: bytes, pieces: list[bytes]) -> None:
         at, end = 0, len(data)
         while at < end:
             if self._expect == _DATA:
@@ -123,9 +144,9 @@ class Response(http.client.HTTPResponse):
             if self.fp is None:
                 if at < end:
                     # More than the body was sent: what follows could be taken for the next request's answer.
-                    self._sock.shutdown(socket.SHUT_RDWR)
+                    with contextlib.suppress(OSError):
+                        self._sock.shutdown(socket.SHUT_RDWR)
                 break
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _keep(self, piece: bytes) -> None:
         if len(self._rest) + len(piece) > MAX_LINE:
@@ -154,20 +175,26 @@ class Response(http.client.HTTPResponse):
 
     def _close_conn(self) -> None:
         # urllib3 returns the connection to the pool right after this, so the socket is given up here and not later.
-        if self._slot is not None:
+        # A proxy's answer to CONNECT, whose headers are not kept, is closed too: there the connection only begins.
+        if self._slot is not None and self.headers is not None:
             self._slot.release()
         super()._close_conn()  # type: ignore[misc]  # typeshed does not list it
 
 
 class _Head:
-    """What http.client reads the head from: lines of the socket, counted."""
+    """What http.client reads the head from: lines of the socket, counted. It would take a head that breaks off for whole."""
 
     def __init__(self, fp: io.BufferedReader, slot: SocketSlot | None) -> None:
         self._fp = fp
+        self._slot = slot
         self._left = slot.max_headers if slot is not None else None
 
     def readline(self, limit: int) -> bytes:
         line = self._fp.readline(limit)
+        if not line:
+            raise RemoteDisconnected("the server closed the connection before the end of the headers")
+        if self._slot is not None:
+            self._slot.reused = False
         if self._left is not None:
             self._left -= len(line)
             if self._left < 0:

@@ -30,11 +30,11 @@ class _Reporting:
 
     response_class: Any = Response
     sock: Any
-    _fresh = False
+    _served = False  # whether a request has gone out on this socket
 
     def _new_conn(self) -> socket.socket:
         sock: socket.socket = super()._new_conn()  # type: ignore[misc]  # of the connection class mixed with
-        self._fresh = True
+        self._served = False
         slot = current_slot()
         if slot is not None:
             slot.hold(sock)
@@ -43,11 +43,12 @@ class _Reporting:
     def request(self, *args: Any, **kwargs: Any) -> None:
         slot = current_slot()
         if slot is not None:
-            slot.reused = self.sock is not None and not self._fresh
+            slot.connected = True
+            slot.reused = self.sock is not None and self._served
             if slot.reused:
                 slot.hold(self.sock)
-        self._fresh = False
         super().request(*args, **kwargs)  # type: ignore[misc]  # of the connection class mixed with
+        self._served = True
 
 
 class _HTTPConnection(_Reporting, HTTPConnection):
@@ -78,7 +79,8 @@ class _Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
+        if not proxy.lower().startswith("socks"):  # their connections are made by classes of their own
+            manager.pool_classes_by_scheme = _POOLS
         return manager
 
 

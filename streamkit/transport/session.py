@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from urllib3.util.wait import wait_for_read
 from streamkit.codec import HttpRequest
 from streamkit.errors import ResponseTooLarge, StreamKitError
 from streamkit.transport.faults import opening_error, reading_error
+from streamkit.transport.http1 import Response
 from streamkit.transport.pool import SecretHeaders, new_session, settings_for
 from streamkit.transport.slot import SocketSlot
 
@@ -26,6 +28,8 @@ BLOCK = 65_536
 """Bytes asked of the body at once."""
 MAX_DRAIN = 65_536
 """Bytes read after the answer's end to save the connection; a longer rest costs more than a new connection."""
+EXCERPT_WAIT = 2.0
+"""Seconds spent on the text of a refusal: its status is known, so a text that drips or stalls is not worth the wait."""
 
 
 class Transport:
@@ -50,7 +54,7 @@ class Transport:
         """
         session = self._session()
         while True:
-            slot.reused = False
+            slot.reused = slot.connected = False
             try:
                 with slot.in_use():
                     response = self._send(session, request, (connect, idle))
@@ -62,8 +66,11 @@ class Transport:
                 if slot.reused and not slot.interrupted and _was_dropped(exc):
                     continue
                 slot.release()
-                error = opening_error(exc, _shown(request.url), connect=connect, idle=idle)
+                connected = slot.connected or session is self._given  # which does not say
+                error = opening_error(exc, _shown(request.url), connect=connect, idle=idle, connected=connected)
                 raise error from error.__cause__
+            for secret in request.secrets.values():  # a server may send back what it was sent
+                response.headers.update({name: secret.redact(value) for name, value in response.headers.items()})
             return Answer(response, slot, url=_shown(request.url), idle=idle)
 
     def _send(self, session: requests.Session, request: HttpRequest, timeout: Any) -> requests.Response:
@@ -105,14 +112,23 @@ class Answer:
         self._idle = idle
         self._decode = "content-encoding" in response.headers
         self._ended = False
-        self._adopt()
+        if not slot.connected:
+            self._adopt()
 
     def _adopt(self) -> None:
-        """Hold the socket of a session that is not ours, whose connections do not report theirs."""
-        connection = getattr(self._raw, "connection", None)
-        sock = getattr(connection, "sock", None)
-        if sock is not None and not hasattr(connection, "_fresh"):
-            self._slot.hold(sock)
+        """Hold the socket of a session that is not ours, whose connections report nothing, until it is given back."""
+        raw, slot = self._raw, self._slot
+        sock = getattr(getattr(raw, "connection", None), "sock", None)
+        if sock is None:
+            return
+        slot.hold(sock)
+        give_back = raw.release_conn
+
+        def release_conn() -> None:
+            slot.release()
+            give_back()
+
+        raw.release_conn = release_conn
 
     def blocks(self, limit: int | None = None) -> Iterator[bytes]:
         """Give the body, decompressed, piece by piece as it comes; `ResponseTooLarge` beyond `limit` bytes."""
@@ -134,14 +150,16 @@ class Answer:
             yield block
 
     def excerpt(self, limit: int | None) -> bytes:
-        """Give at most `limit` bytes of the body; a body that breaks off gives what had come."""
+        """Give at most `limit` bytes of the body; one that breaks off, drips or stalls gives what had come."""
         pieces: list[bytes] = []
         left = 2**20 if limit is None else limit
+        until = time.monotonic() + EXCERPT_WAIT
+        self._wait_at_most(EXCERPT_WAIT)
         try:
             for block in self.blocks():
                 pieces.append(block[:left])
                 left -= len(block)
-                if left <= 0:
+                if left <= 0 or time.monotonic() > until:
                     break
         except StreamKitError:
             pass  # the status is the error; half its text is better than another error
@@ -154,14 +172,21 @@ class Answer:
         the pool.
         """
         left = MAX_DRAIN
+        until = time.monotonic() + seconds
+        self._wait_at_most(seconds)  # what is readable need not give a byte of the body
         try:
-            while not self._ended and left > 0 and self._readable(seconds):
+            while not self._ended and left > 0 and self._readable(max(0.0, until - time.monotonic())):
                 block = self._raw.read1(left, decode_content=self._decode)
                 self._ended = not block
                 left -= len(block)
         except Exception:
             return False  # the answer was whole; what its connection does now is nobody's concern
         return self._ended
+
+    def _wait_at_most(self, seconds: float) -> None:
+        answer = getattr(self._raw, "_original_response", None)
+        if isinstance(answer, Response):
+            answer.wait_at_most(seconds)
 
     def _readable(self, seconds: float) -> bool:
         if self._raw.isclosed():
@@ -183,7 +208,7 @@ class Answer:
 
 def _was_dropped(exc: BaseException) -> bool:
     return isinstance(exc, requests.exceptions.ConnectionError) and not isinstance(
-        exc, (requests.exceptions.Timeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)
+        exc, (requests.exceptions.Timeout, requests.exceptions.ProxyError)
     )
 
 

@@ -26,8 +26,10 @@ class SocketSlot:
     def __init__(self, *, max_headers: int | None = None) -> None:
         self.max_headers = max_headers
         """Bytes of headers that the answer may have."""
+        self.connected = False
+        """Whether the connection of the last request stood, so that a timeout is the server's silence."""
         self.reused = False
-        """Whether the last request went out on a connection that had served before."""
+        """Whether the last request went out on a connection that had served before, and nothing came back on it yet."""
         self._lock = threading.Lock()  # guards _held and _interrupted
         self._held: socket.socket | None = None
         self._interrupted = False
@@ -57,9 +59,11 @@ class SocketSlot:
 
     def interrupt(self) -> None:
         """Wake whoever is blocked on the socket; from any thread; idempotent. Not after a fork: it is the parent's."""
+        if self._pid != os.getpid():
+            return  # nor is the lock ours: it may have been copied while it was held
         with self._lock:
             self._interrupted = True
-            if self._held is not None and self._pid == os.getpid():
+            if self._held is not None:
                 _shutdown(self._held)
 
     @contextmanager

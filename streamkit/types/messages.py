@@ -35,11 +35,16 @@ __all__ = [
 Role = Literal["system", "user", "assistant", "tool"]
 
 
+def _is_text(part: object, attribute: attrs.Attribute[str], value: object) -> None:
+    if not isinstance(value, str):
+        raise ConfigError(f"{attribute.name} of a {type(part).__name__} must be a str, not {type(value).__name__}")
+
+
 @attrs.frozen(kw_only=True)
 class TextPart:
     """Plain text."""
 
-    text: str
+    text: str = attrs.field(validator=_is_text)
 
 
 @attrs.frozen(kw_only=True)
@@ -93,18 +98,18 @@ class ThinkingPart:
 class ToolCallPart:
     """A model's wish to call a tool; `input` is the exact JSON text."""
 
-    id: str
-    name: str
-    input: str
+    id: str = attrs.field(validator=_is_text)
+    name: str = attrs.field(validator=_is_text)
+    input: str = attrs.field(validator=_is_text)
 
 
 @attrs.frozen(kw_only=True)
 class ToolResultPart:
     """What a tool answered."""
 
-    tool_call_id: str
-    tool_name: str = ""
-    output: str = ""
+    tool_call_id: str = attrs.field(validator=_is_text)
+    tool_name: str = attrs.field(default="", validator=_is_text)
+    output: str = attrs.field(default="", validator=_is_text)
     is_error: bool = False
 
 
@@ -145,7 +150,7 @@ def _part(item: Any) -> tuple[Part, ...]:
             raise ConfigError(f"unknown content part type {kind!r}: use one of {', '.join(sorted(_READERS))}")
         try:
             return (read(item),)
-        except (KeyError, TypeError, ValueError) as e:
+        except (AttributeError, KeyError, TypeError, ValueError) as e:
             raise ConfigError(f"a content part of type {kind!r} is not complete: {e!r}") from e
     raise ConfigError(f"a content part must be text, a part or a dict, not {type(item).__name__}")
 
@@ -182,7 +187,7 @@ class Message:
         parts = list(_parts(like.get("content")))
         try:
             parts += [_openai_tool_call(call) for call in like.get("tool_calls") or ()]
-        except (KeyError, TypeError) as e:
+        except (AttributeError, KeyError, TypeError) as e:
             raise ConfigError(f"a tool call in an assistant message is not complete: {e!r}") from e
         if role == "user" and parts and all(isinstance(p, ToolResultPart) for p in parts):
             role = "tool"
@@ -238,9 +243,22 @@ def _openai_image(item: Mapping[str, Any]) -> ImagePart:
     return ImagePart.of_url(image if isinstance(image, str) else image["url"])
 
 
+def _openai_file(item: Mapping[str, Any]) -> FilePart:
+    file = item["file"]
+    media_type, _, data = file["file_data"].removeprefix("data:").partition(";base64,")
+    return FilePart(data=_decoded(data), media_type=media_type, name=file.get("filename") or "file")
+
+
+def _anthropic_document(item: Mapping[str, Any]) -> FilePart:
+    source = item["source"]
+    return FilePart(data=_decoded(source["data"]), media_type=source["media_type"], name=item.get("title") or "file")
+
+
 def _openai_tool_call(call: Mapping[str, Any]) -> ToolCallPart:
     function = call["function"]
-    return ToolCallPart(id=call["id"], name=function["name"], input=function.get("arguments") or "")
+    arguments = function.get("arguments") or ""
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return ToolCallPart(id=call.get("id") or "", name=function["name"], input=text)
 
 
 def _openai_tool_result(message: Mapping[str, Any]) -> ToolResultPart:
@@ -263,6 +281,8 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
     "text": lambda i: TextPart(text=i["text"]),
     "image_url": _openai_image,
     "image": _anthropic_source,
+    "file": _openai_file,
+    "document": _anthropic_document,
     "tool_use": lambda i: ToolCallPart(id=i["id"], name=i["name"], input=json.dumps(i.get("input") or {})),
     "tool_result": _anthropic_tool_result,
     "thinking": lambda i: ThinkingPart(text=i["thinking"], signature=i.get("signature")),

