@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib.util
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -82,16 +85,36 @@ class Worker:
 
 
 def python(module: str, *args: str) -> subprocess.Popen[str]:
-    """Start a module of ours as a process, with pipes for stdin and stdout and no proxy between it and the server."""
-    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    """Start a module of ours as a process, with pipes for stdin and stdout."""
     return subprocess.Popen(
         [sys.executable, "-m", module, *args],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=environment,
+        env=_environment(),
     )
+
+
+@functools.cache
+def _environment() -> dict[str, str]:
+    """Give our processes no proxy on the way to the server, and a place for bytecode.
+
+    An installed package comes with its bytecode, a checkout may not, or may not be allowed to write any. So all of it is written
+    anew, in the rounds that warm up; imports would be compared unfairly otherwise.
+    """
+    bytecode = tempfile.TemporaryDirectory(prefix="benchmarks-")
+    atexit.register(bytecode.cleanup)
+    own = {
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+        "PYTHONPYCACHEPREFIX": bytecode.name,
+    }
+    left_out = (*own, "PYTHONDONTWRITEBYTECODE")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in left_out and not name.lower().endswith("_proxy")
+    }
+    return kept | own
 
 
 @contextmanager

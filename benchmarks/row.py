@@ -51,13 +51,17 @@ def compared(
 
 
 def absolute(
-    figure: str, unit: str, value: float, *, at_most: float, peer_name: str = "", peer: float | None = None
+    figure: str,
+    unit: str,
+    value: float,
+    *,
+    at_most: float | None = None,
+    peer_name: str = "",
+    peer: float | None = None,
 ) -> Row:
-    """Give the row of a figure that has a bound of its own, whatever its peer's is."""
-    goal = f"<= {at_most:g} {unit}".rstrip()
-    return Row(
-        figure=figure, unit=unit, streamkit=value, peer_name=peer_name, peer=peer, goal=goal, ok=value <= at_most
-    )
+    """Give the row of a figure that has a bound of its own, whatever its peer's is, or no bound."""
+    goal, ok = ("", None) if at_most is None else (f"<= {at_most:g} {unit}".rstrip(), value <= at_most)
+    return Row(figure=figure, unit=unit, streamkit=value, peer_name=peer_name, peer=peer, goal=goal, ok=ok)
 
 
 def missing(figure: str, package: str) -> Row:

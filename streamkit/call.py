@@ -67,7 +67,7 @@ class Scope(Protocol):
         """Say that attempt number `attempt` (1-based) failed and another follows."""
 
     def ended(self) -> StreamKitError | None:
-        """Give the error that has ended the stream from outside, if one has: what the reader meets then is its doing."""
+        """Give the error that ended the stream from outside, if one did: what the reader meets then is its doing."""
 
     def follow(self, state: StepState) -> None:
         """Say where to find what the step has reported so far."""
@@ -219,7 +219,9 @@ class Call:
             usage=seen.state.usage if seen.state is not None else Usage(),
             finish_reason=seen.finish_reason,
             status=seen.answer.status if seen.answer is not None else getattr(seen.error, "status", None),
-            request_id=request_id(seen.answer.headers) if seen.answer is not None else getattr(seen.error, "request_id", None),
+            request_id=request_id(seen.answer.headers)
+            if seen.answer is not None
+            else getattr(seen.error, "request_id", None),
             error=seen.error,
         )
         observe(self.hooks.on_response, info)
@@ -286,9 +288,7 @@ class _Attempts:
 
     def _send(self, request: HttpRequest) -> Answer:
         call = self._call
-        answer = call.transport.open(
-            request, self._scope.slot, connect=call.timeouts.connect, idle=call.timeouts.idle
-        )
+        answer = call.transport.open(request, self._scope.slot, connect=call.timeouts.connect, idle=call.timeouts.idle)
         if 200 <= answer.status < 300:
             return answer
         try:

@@ -73,7 +73,7 @@ class Pipe(Generic[T]):
 
     def put(self, item: T, block: bool, timeout: float | None) -> None:
         """Hand one item over as `queue.Queue.put` does; `ChannelClosed` when closed."""
-        until = _until(timeout)
+        until = _until(timeout) if block else None
         with self.mutex:
             if not self.closed and self._is_full():
                 if not block:
@@ -175,7 +175,7 @@ class Pipe(Generic[T]):
 
     def take(self, block: bool, timeout: float | None) -> T:
         """Wait for an item and take it; `ChannelClosed` when closed and drained, `queue.Empty` when time is up."""
-        until = _until(timeout)
+        until = _until(timeout) if block else None
         with self.mutex:
             while True:
                 try:
@@ -227,10 +227,10 @@ class Pipe(Generic[T]):
             if writer:
                 self.alert = True
             while not ready():
-                left = threading.TIMEOUT_MAX if until is None else until - time.monotonic()
-                if left <= 0:
+                left = None if until is None else until - time.monotonic()
+                if left is not None and left <= 0:
                     raise late
-                condition.wait(min(left, threading.TIMEOUT_MAX))
+                condition.wait(left)
         finally:
             self._writers -= writer
 
@@ -243,7 +243,7 @@ class Pipe(Generic[T]):
 def _until(timeout: float | None) -> float | None:
     if timeout is not None and timeout < 0:
         raise ValueError("'timeout' must be a non-negative number")  # as queue.Queue says
-    return None if timeout is None else time.monotonic() + timeout
+    return None if timeout is None else time.monotonic() + min(timeout, threading.TIMEOUT_MAX)
 
 
 class Channel(queue.Queue[T]):
@@ -317,7 +317,7 @@ class Channel(queue.Queue[T]):
         return self._pipe.closed
 
     @property
-    def is_shutdown(self) -> bool:  # type: ignore[override]
+    def is_shutdown(self) -> bool:
         """The same, by the name it has in Python 3.13."""
         return self._pipe.closed
 
@@ -364,7 +364,7 @@ class Outcome(Channel[T]):
         """One: its value."""
         return 1
 
-    @property
+    @property  # type: ignore[misc]  # task_done() raises before it would set it
     def unfinished_tasks(self) -> int:  # type: ignore[override]
         """None ever, so that `join()` does not wait."""
         return 0

@@ -160,7 +160,9 @@ class ChatBuilder:
             return self._attach(ImagePart(data=url_or_bytes, media_type=media_type or _image_type(url_or_bytes)))
         return self._attach(ImagePart.of_url(url_or_bytes))
 
-    def file(self, path_or_bytes: str | Path | bytes, *, media_type: str = "application/pdf", name: str = "") -> ChatBuilder:
+    def file(
+        self, path_or_bytes: str | Path | bytes, *, media_type: str = "application/pdf", name: str = ""
+    ) -> ChatBuilder:
         """Add a document to the last user message: a path, or its bytes."""
         if isinstance(path_or_bytes, bytes):
             return self._attach(FilePart(data=path_or_bytes, media_type=media_type, name=name or "file.pdf"))
@@ -204,7 +206,7 @@ class ChatBuilder:
         return self._with(tools=tuple(Tool.of(tool) for tool in tools))
 
     def tool_choice(self, choice: str, *, parallel: bool | None = None) -> ChatBuilder:
-        """Say which tool to call: "auto", "none", "required" or a tool's name; `parallel=False` allows one call only."""
+        """Say which tool to call: "auto", "none", "required" or a name; `parallel=False` allows one call only."""
         return self._with(tool_choice=choice, parallel_tool_calls=parallel)
 
     def response_format(self, kind: Literal["text", "json"]) -> ChatBuilder:
@@ -270,8 +272,8 @@ class ChatBuilder:
     def get_stream(self, ctx: Context | None = None) -> ChatStream:
         """Send the request and give the answer as it comes.
 
-        Blocks until the answer is open (its headers have come), retries included; errors up to there are raised, later ones
-        reach `stream.err`. A cancelled `ctx` and Ctrl-C free the caller at once.
+        Blocks until the answer is open (its headers have come), retries included; errors up to there are raised, later
+        ones reach `stream.err`. A cancelled `ctx` and Ctrl-C free the caller at once.
         """
         client, settings = self._client, self._settings
         call = Call(
@@ -303,8 +305,12 @@ class ChatBuilder:
 
     def get_response(self, ctx: Context | None = None) -> ChatResponse:
         """Send the request and give the whole answer; blocks to its end; raises, with what had arrived in `partial`."""
-        with self.get_stream(ctx) as stream:
+        stream = self.get_stream(ctx)
+        try:
             return stream.result()
+        except BaseException:
+            stream.cancel("get_response was interrupted")  # by Ctrl-C; to a stream that has ended it is nothing
+            raise
 
     # -- building
 

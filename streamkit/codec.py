@@ -119,12 +119,12 @@ def post(
 ) -> HttpRequest:
     """Give the POST of a JSON body that asks for an event stream; the same bytes for each attempt.
 
-    `headers` and `secrets` are the codec's, `own` the user's. The user's win over `headers`, whatever their case. One that carries a
-    credential goes into `secrets`, so that it prints as [REDACTED].
+    `headers` and `secrets` are the codec's, `own` the user's. The user's win over `headers`, whatever their case. One
+    that carries a credential goes into `secrets`, so that it prints as [REDACTED].
 
     Raises:
-        ConfigError: `body` is not JSON (NaN and infinity are none); a header of the user's cannot be sent, says how long the body is,
-            or would replace the key.
+        ConfigError: `body` is not JSON (NaN and infinity are none); a header of the user's cannot be sent, says how
+            long the body is, or would replace the key.
     """
     sent = {
         "Content-Type": "application/json",
@@ -172,15 +172,17 @@ def _json_bytes(body: Mapping[str, Any]) -> bytes:
     try:
         text = json.dumps(dict(body), ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=plain)
     except (TypeError, ValueError, RecursionError) as e:
-        raise ConfigError(f"the request cannot be written as JSON: {printable(str(e), 200)}; check tools and provider_options") from e
+        raise ConfigError(
+            f"the request cannot be written as JSON: {printable(str(e), 200)}; check tools and provider_options"
+        ) from e
     return str(scrub(text)).encode("utf-8")
 
 
 class Decoder:
     """Events of one answer into chunks; the base of every codec's decoder.
 
-    A subclass overrides `event` and calls `text`, `thinking`, `tool_start` … in it. `feed` gives the chunks of a batch of
-    events. `finished` says that the protocol's own end was seen: what follows is not read. `end`, called when the
+    A subclass overrides `event` and calls `text`, `thinking`, `tool_start` … in it. `feed` gives the chunks of a batch
+    of events. `finished` says that the protocol's own end was seen: what follows is not read. `end`, called when the
     body has ended or `finished` is set, gives the last chunks, or raises `StreamTruncated`.
     """
 
@@ -202,7 +204,9 @@ class Decoder:
             try:
                 event(e)
             except RecursionError:  # what can be parsed can still be too deep to be walked
-                raise DecodeError("the provider sent an event nested too deeply to be read", event=e.data[:2000]) from None
+                raise DecodeError(
+                    "the provider sent an event nested too deeply to be read", event=e.data[:2000]
+                ) from None
             if self.finished:
                 break
         return self.take()
@@ -228,7 +232,9 @@ class Decoder:
             content = self._whole("text", content)
         if content or metadata:
             self.out.append(
-                TextChunk(content=content, index=self.index, metadata=metadata) if metadata else plain_text(content, self.index)
+                TextChunk(content=content, index=self.index, metadata=metadata)
+                if metadata
+                else plain_text(content, self.index)
             )
             self.index += 1
 
@@ -252,7 +258,7 @@ class Decoder:
         self.index += 1
 
     def tool_call(self, id: str, name: str, text: str, *, why: str | None = None) -> None:
-        """Add a whole call. Text that is not JSON is kept as it is and marked, as is a call that is not whole (`why` says so)."""
+        """Add a whole call. One whose text is not JSON, or that is not whole (`why` says so), is kept and marked."""
         self._flush_half()
         arguments, not_json = parse_arguments(text)
         why = not_json or why
@@ -351,7 +357,7 @@ def parse_json(text: str) -> Any:
         return _parse_slowly(text)
     try:
         return fast(text)
-    except Exception:  # noqa: BLE001  # its errors are of several kinds, and it is the stricter one: json has the last word
+    except Exception:  # its errors are of several kinds, and it is the stricter one: json has the last word
         return _parse_slowly(text)
 
 

@@ -13,7 +13,9 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+import attrs
 
 from streamkit.errors import Cancelled, ConfigError, ContextError, DeadlineExceeded, StreamKitError
 from streamkit.watchdog import Watched, watchdog
@@ -33,7 +35,8 @@ class Watcher(Protocol):
         """Act; called on the watchdog's thread."""
 
 
-class _End(NamedTuple):
+@attrs.frozen
+class _End:
     """How a context ended, and when (monotonic seconds)."""
 
     kind: type[ContextError]
@@ -293,15 +296,17 @@ def cancel_on_signals(
     if threading.current_thread() is not threading.main_thread():
         raise ConfigError("cancel_on_signals works in the main thread only: call it there, or call ctx.cancel()")
     farewell = (message or "").encode("utf-8", "replace")
-    seen = False
+    begun = done = False
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal seen
-        if seen and number == signal.SIGINT:
+        nonlocal begun, done
+        if done and number == signal.SIGINT:
             raise KeyboardInterrupt
-        first, seen = not seen, True
-        ctx.cancel(f"signal {number}")  # before the message: a full pipe would block
-        if first and farewell:
+        if not begun:
+            begun = True
+            # Before the message, which a full pipe would block; and the next signal does not break it off.
+            ctx.cancel(f"signal {number}")
+            done = True
             try:
                 os.write(1, farewell)
             except OSError:

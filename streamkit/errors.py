@@ -79,11 +79,10 @@ def printable(text: str, limit: int = MAX_MESSAGE) -> str:
 
     A terminal obeys escape sequences and a log reader believes line breaks (OWASP, log injection).
     """
-    if len(text) > limit:
-        text = text[:limit] + "…"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    shown = text[:limit]
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+    return shown if len(text) <= limit >= len(shown) else shown[:limit] + "…"
 
 
 def without_frames(error: BaseException) -> None:

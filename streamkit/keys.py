@@ -25,8 +25,8 @@ def look_up(name: str, variables: Sequence[str]) -> Secret:
     key = from_environment(variables)
     if key is None:
         raise ConfigError(
-            f"{name} not configured: no api_key was given, the keystore is not part of this version yet, and {_unset(variables)}: "
-            f"set {variables[0]}, or pass api_key=..."
+            f"{name} not configured: no api_key was given, the keystore is not part of this version yet, "
+            f"and {_unset(variables)}: set {variables[0]}, or pass api_key=..."
         )
     return key
 
@@ -51,9 +51,12 @@ def from_keystore(name: str, variables: Sequence[str]) -> Secret:
     """Give a provider's key from the keystore.
 
     Raises:
-        ConfigError: always; the keystore is no part of this version yet. The message says which variable to set instead.
+        ConfigError: always; the keystore is no part of this version yet. The message says which variable to set
+            instead.
     """
-    raise ConfigError(f"{name} not configured: the keystore is not part of this version yet: set {' or '.join(variables)} instead")
+    raise ConfigError(
+        f"{name} not configured: the keystore is not part of this version yet: set {' or '.join(variables)} instead"
+    )
 
 
 def base_url_from_environment(variable: str | None) -> str | None:

@@ -57,7 +57,7 @@ def _parameters(xllamacpp: Any, settings: dict[str, Any]) -> Any:
     p.kv_unified = True
     p.n_predict = ANSWER
     p.sampling.temp, p.sampling.top_p = 0.2, 0.9  # as the model's authors advise
-    p.sampling.penalty_repeat = 1.1  # else it is apt to say one sentence for ever
+    p.sampling.penalty_repeat = 1.03  # 1.0: it is apt to say one sentence for ever; 1.05: it no longer calls tools
     p.cache_ram_mib = 0  # else prompts of the past may take gigabytes
     p.cpuparams.n_threads = p.cpuparams_batch.n_threads = settings["threads"]
     p.verbosity = 0

@@ -61,7 +61,8 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 _FILTER = re.compile(
-    r"content.?filter|content.?policy|responsible.?ai|data_inspection_failed|content management policy|moderation_blocked",
+    r"content.?filter|content.?policy|responsible.?ai|data_inspection_failed|content management policy"
+    r"|moderation_blocked",
     re.IGNORECASE,
 )
 

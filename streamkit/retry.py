@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -135,9 +136,12 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def _until(date: str) -> float:
+def _until(text: str) -> float:
     try:
-        return parsedate_to_datetime(date).timestamp() - time.time()
+        date = parsedate_to_datetime(text)
+        if date.tzinfo is None:  # the oldest of HTTP's three forms names no zone: all are GMT
+            date = date.replace(tzinfo=timezone.utc)
+        return date.timestamp() - time.time()
     except (ValueError, TypeError, OverflowError):
         return math.nan
 

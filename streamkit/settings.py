@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,16 @@ def _not_negative(instance: object, attribute: attrs.Attribute[Any], value: Any)
         raise ConfigError(f"{type(instance).__name__}({attribute.name}={value!r}): must be a number, 0 or more")
 
 
+def _whole(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, int):
+        raise ConfigError(f"{type(instance).__name__}({attribute.name}={value!r}): must be a whole number, 0 or more")
+
+
+def _or_no_limit(seconds: Any) -> Any:
+    """Give None for what no clock can wait for: infinity, or some centuries."""
+    return None if isinstance(seconds, (int, float)) and seconds > threading.TIMEOUT_MAX else seconds
+
+
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """When and how often to open again: `max_retries` times after the first attempt.
@@ -29,7 +40,7 @@ class RetryPolicy:
     A Retry-After beyond `max_retry_after` seconds fails at once.
     """
 
-    max_retries: int = attrs.field(default=3, validator=_not_negative)
+    max_retries: int = attrs.field(default=3, validator=[_not_negative, _whole])
     initial_interval: float = attrs.field(default=1.0, validator=_not_negative)
     max_interval: float = attrs.field(default=30.0, validator=_not_negative)
     backoff_multiplier: float = attrs.field(default=2.0, validator=_not_negative)
@@ -46,11 +57,11 @@ class Timeouts:
     not run while the producer waits for a slow reader. `total`: everything; nothing resets it.
     """
 
-    connect: float | None = attrs.field(default=10.0, validator=_not_negative)
-    idle: float | None = attrs.field(default=300.0, validator=_not_negative)
-    first_chunk: float | None = attrs.field(default=600.0, validator=_not_negative)
-    stall: float | None = attrs.field(default=600.0, validator=_not_negative)
-    total: float | None = attrs.field(default=None, validator=_not_negative)
+    connect: float | None = attrs.field(default=10.0, converter=_or_no_limit, validator=_not_negative)
+    idle: float | None = attrs.field(default=300.0, converter=_or_no_limit, validator=_not_negative)
+    first_chunk: float | None = attrs.field(default=600.0, converter=_or_no_limit, validator=_not_negative)
+    stall: float | None = attrs.field(default=600.0, converter=_or_no_limit, validator=_not_negative)
+    total: float | None = attrs.field(default=None, converter=_or_no_limit, validator=_not_negative)
 
 
 @attrs.frozen(kw_only=True)

@@ -3,9 +3,9 @@
 Any generator of batches of chunks becomes a stream here: a call, a loop over calls, or what transforms another stream.
 This is the only module that starts a producer thread.
 
-Who holds whom: the thread and the watchdog hold the `_Run`, which has the pipe. The user's ends (the stream and its three
-channels) share one `_Lease`; when the last of them is gone, its finalizer tells the watchdog, which ends the run. So
-nothing that the thread holds may ever refer to one of the user's ends.
+Who holds whom: the thread and the watchdog hold the `_Run`, which has the pipe. The user's ends (the stream and its
+three channels) share one `_Lease`; when the last of them is gone, its finalizer tells the watchdog, which ends the run.
+So nothing that the thread holds may ever refer to one of the user's ends.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 Source = Callable[["_Run"], Iterable["list[Chunk]"]]
 """What a stream is made of: given the running stream (a `Scope` of calls), it gives batches of chunks."""
+
 
 class Cancellable(Protocol):
     """A running stream, as its client sees it."""
@@ -82,7 +83,7 @@ def start_stream(
     stream = ChatStream(run)
     try:
         run.start(source, f"streamkit-{name}-{next(_numbers)}")
-        run.pipe.wait_changed(lambda: run.pipe.opened or run.pipe.closed)
+        run.wait_open()
     except BaseException:
         run.cancel("get_stream was interrupted")
         raise
@@ -98,10 +99,10 @@ def start_stream(
 class ChatStream:
     """One answer on its way.
 
-    `ch` brings the chunks and ends when the stream ends, however it ends; `err` and `final` bring the one outcome: an error
-    and None, or None and the response. Reading them from any thread, in any order, as often as you like, never hangs once the
-    stream has ended and never deadlocks before. When the last of the stream and its three channels is dropped, the stream
-    is cancelled.
+    `ch` brings the chunks and ends when the stream ends, however it ends; `err` and `final` bring the one outcome: an
+    error and None, or None and the response. Reading them from any thread, in any order, as often as you like, never
+    hangs once the stream has ended and never deadlocks before. When the last of the stream and its three channels is
+    dropped, the stream is cancelled.
     """
 
     ch: Channel[Chunk]
@@ -294,6 +295,9 @@ class _Run:
         self._thread = thread
         if self._ctx is not None and self._ctx.cancelled:  # between the question above and attach
             watchdog.post(self.cancelled)
+
+    def wait_open(self) -> None:
+        self.pipe.wait_changed(lambda: self.pipe.opened or self.pipe.closed)
 
     def cancel(self, reason: str | None = None) -> None:
         """End the run; signal-safe: plain stores and one `SimpleQueue.put`."""

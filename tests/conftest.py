@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import pathlib
 import stat
 import threading
 import time
@@ -23,10 +24,12 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hide the user's keys, addresses and proxies: a test that needs one sets it."""
+    """Hide the user's keys, addresses and proxies (a test that needs one sets it); let child processes find us."""
     for name in list(os.environ):
         if name.endswith(_OURS) or name.lower() in _PROXIES:
             del os.environ[name]
+    paths = [str(pathlib.Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

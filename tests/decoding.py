@@ -1,10 +1,11 @@
-"""Drives a provider's decoder as a call does, without a transport: blocks of bytes in, the folded response and the error out.
+"""Drives a provider's decoder as a call does, without a transport: blocks in, the folded response and the error out.
 
 And compares what came of a transcript with what its `expected` says (the corpus' own format, see `tests/corpus.py`).
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,11 +61,11 @@ def decode_events(provider: Provider, batches: Iterable[Sequence[Event]], reques
 def cut(body: bytes, places: Iterable[int]) -> list[bytes]:
     """Give a body as the blocks between these places, which may be in any order and beyond its end."""
     edges = [0, *sorted(place % (len(body) + 1) for place in places), len(body)]
-    return [body[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [body[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def difference(expected: Mapping[str, Any], decoded: Decoded) -> dict[str, tuple[Any, Any]]:
-    """Give, for each fact of a transcript's `expected` that was decoded otherwise, what was expected and what was decoded."""
+    """Give each fact of a transcript's `expected` that was decoded otherwise, with what was expected and decoded."""
     response, complete = decoded.response, is_complete(expected)
     calls = list(zip(expected["tool_calls"], response.tool_calls, strict=False))
     facts = {
@@ -74,7 +75,10 @@ def difference(expected: Mapping[str, Any], decoded: Decoded) -> dict[str, tuple
         "finish_reason": (expected["finish_reason"], response.raw_finish_reason),
         "usage": (expected["usage"] or {}, response.usage.raw),
         "calls": ([_call(call) for call in expected["tool_calls"]], [(c.id, c.name) for c in response.tool_calls]),
-        "input": ([e["arguments_raw"] or m.input for e, m in calls], [m.input for _, m in calls]),
+        "input": (
+            [m.input if e["arguments_raw"] is None else e["arguments_raw"] for e, m in calls],
+            [m.input for _, m in calls],
+        ),
         "arguments": ([e["arguments"] for e, _ in calls if complete], [m.arguments for _, m in calls if complete]),
         "complete": (complete, response.complete),
         "indices": (list(range(len(decoded.chunks))), [chunk.index for chunk in decoded.chunks]),
@@ -87,7 +91,7 @@ def difference(expected: Mapping[str, Any], decoded: Decoded) -> dict[str, tuple
 
 
 def is_complete(expected: Mapping[str, Any]) -> bool:
-    """Whether a transcript is a complete answer: without an error, and with the protocol's own end or a finish reason."""
+    """Whether a transcript is a complete answer: no error, and the protocol's own end or a finish reason."""
     return expected["error"] is None and (expected["terminated"] or expected["finish_reason"] is not None)
 
 

@@ -1,4 +1,4 @@
-"""The program of the embedded model server, with a stand-in for the engine: the protocol, and what the engine is told."""
+"""The program of the embedded model server, with a stand-in for the engine: its protocol and parameters."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_an_answer_ends(params: dict[str, Any]) -> None:
 
 
 def test_only_the_answer_is_on_stdout(tmp_path: pathlib.Path) -> None:
-    """What native code prints goes to stderr: stdout has one line, and the end of stdin ends the program with code 0."""
+    """What native code prints goes to stderr: stdout has one line. The end of stdin ends the program, with code 0."""
     ran = run(tmp_path, {"model": "", "template": "", "threads": 1, "key": "k"})
 
     assert (0, 1) == (ran.returncode, ran.stdout.count(b"\n"))

@@ -7,7 +7,6 @@ Exit codes: 0 done, 1 wrong use, 2 the provider said no or answered wrongly, 3 t
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Sequence
 
@@ -38,9 +37,6 @@ def main(args: Sequence[str] | None = None) -> int:
     except StreamKitError as e:
         print(f"Error: {e}", file=sys.stderr)
         return exit_code(e)
-    except BrokenPipeError:
-        _discard_output()
-        return 141
     return code if isinstance(code, int) else 0
 
 
@@ -53,8 +49,3 @@ def exit_code(error: StreamKitError) -> int:
     if isinstance(error, TransportError):
         return 3
     return 130 if isinstance(error, ContextError) else 2
-
-
-def _discard_output() -> None:
-    """Let the flush at exit succeed, which would otherwise report the broken pipe once more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

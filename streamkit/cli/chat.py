@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 
@@ -58,9 +59,16 @@ def chat(
         builder = client.chat(name).timeout(timeout)
         if system is not None:
             builder = builder.system(system)
-        if text is None:
-            return _converse(builder, output)
-        _answer(builder.user(text), output)
+        try:
+            if text is None:
+                _converse(builder, output)
+            else:
+                _answer(builder.user(text), output)
+        except Cancelled:
+            return 130
+        except BrokenPipeError:  # here, because click would make it code 1
+            _discard_output()
+            return 141
     return 0
 
 
@@ -74,7 +82,7 @@ def _question(prompt: str | None) -> str | None:
     return "\n\n".join(part for part in (prompt, piped.strip()) if part)
 
 
-def _converse(builder: ChatBuilder, output: _Output) -> int:
+def _converse(builder: ChatBuilder, output: _Output) -> None:
     """Ask what is typed, until /exit or the end of input. A failed turn is forgotten, a cancelled one kept."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  # input() then edits the line
@@ -91,7 +99,6 @@ def _converse(builder: ChatBuilder, output: _Output) -> int:
                 history += [user(text), assistant(e.partial.text)]
         except StreamKitError as e:
             print(f"Error: {e}", file=sys.stderr)
-    return 0
 
 
 def _typed() -> str | None:
@@ -135,7 +142,7 @@ def _shown(builder: ChatBuilder, ctx: Context, output: _Output) -> ChatResponse:
         arrived = e.partial
         raise
     finally:
-        if arrived is not None:
+        if arrived is not None and (arrived.complete or arrived.text):
             _write(_json(arrived) if output.as_json else arrived.text[written:])
             _write("\n")
 
@@ -171,3 +178,8 @@ def _json(response: ChatResponse) -> str:
 def _report(usage: Usage) -> None:
     counts = f"{usage.prompt_tokens} prompt, {usage.completion_tokens} completion, {usage.total_tokens} total"
     print(f"[Tokens: {counts if usage.source == 'reported' else 'unknown'}]", file=sys.stderr)
+
+
+def _discard_output() -> None:
+    """Let the flush at exit succeed, which would otherwise report the broken pipe once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

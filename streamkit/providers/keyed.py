@@ -1,7 +1,7 @@
 """KeyedProvider: a provider that is an address, a key and a codec; nearly all of them are.
 
-A subclass is a row of facts: its name, the variables its key and address are looked up in, its own address, its codec. It knows nothing
-of the wire, and keeps no state between requests.
+A subclass is a row of facts: its name, the variables its key and address are looked up in, its own address, its codec.
+It knows nothing of the wire, and keeps no state between requests.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _log = logging.getLogger("streamkit")
 class KeyedProvider:
     """Whom one calls. Immutable; share it between any number of threads.
 
-    Its repr shows name and address, never the key. Pickled, it travels without its key, which is looked up anew where it arrives.
+    Its repr shows name and address, never the key. Pickled, it travels without its key, which is looked up anew where
+    it arrives.
     """
 
     name: str = attrs.field()
@@ -49,8 +50,10 @@ class KeyedProvider:
         """Take the key and the address, each looked up where it is not given.
 
         Args:
-            api_key: the key, or a function that gives the current one, asked once a request; without it, looked up as by `auto`.
-            base_url: the address as the provider's own SDK takes it; without it, that of the environment, else the provider's own.
+            api_key: the key, or a function that gives the current one, asked once a request; without it, looked up as
+                by `auto`.
+            base_url: the address as the provider's own SDK takes it; without it, that of the environment, else the
+                provider's own.
 
         Raises:
             ConfigError: there is no key, or key or address cannot be one.
@@ -60,11 +63,13 @@ class KeyedProvider:
         finally:
             del api_key  # crash reporters print the variables of the frames that an error passed through
         url = base_url if base_url is not None else keys.base_url_from_environment(self.base_url_variable)
-        self.__attrs_init__(name=self.name, base_url=checked_base_url(url if url is not None else self.default_base_url), key=key)
+        self.__attrs_init__(
+            name=self.name, base_url=checked_base_url(url if url is not None else self.default_base_url), key=key
+        )
 
     @classmethod
     def from_env(cls) -> Self:
-        """Make one with the key, and perhaps the address, of the environment; `ConfigError` naming the variable where it is not set."""
+        """Make one with the environment's key and, where set, address; `ConfigError` names the key's variable."""
         key = keys.from_environment(cls.key_variables)
         if key is None:
             raise ConfigError(f"{cls.name} not configured: set {' or '.join(cls.key_variables)} to its key")
@@ -72,12 +77,12 @@ class KeyedProvider:
 
     @classmethod
     def from_keystore(cls) -> Self:
-        """Make one with the key of the keystore; `ConfigError` where there is none. The address is still the environment's."""
+        """Make one with the keystore's key, `ConfigError` where it has none; the address is the environment's."""
         return cls(keys.from_keystore(cls.name, cls.key_variables))
 
     @classmethod
     def auto(cls) -> Self:
-        """Make one with the key of the keystore, else of the environment; `ConfigError` naming both where neither has one."""
+        """Make one with the keystore's key, else the environment's; `ConfigError` names both where neither has one."""
         return cls(keys.look_up(cls.name, cls.key_variables))
 
     @property
@@ -108,7 +113,8 @@ class KeyedProvider:
         return Model(name=name, provider=self)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(name={self.name!r}, base_url={self.base_url!r})"
+        # One that was refused half made is still in the frames of its error, and crash reporters print it.
+        return f"{type(self).__name__}(name={self.name!r}, base_url={getattr(self, 'base_url', '')!r})"
 
     def __copy__(self) -> Self:
         return self
@@ -125,7 +131,7 @@ class KeyedProvider:
 
 
 def checked_key(key: Key) -> Secret | Callable[[], str]:
-    """Give a key so held that it does not print itself, or the function that will give it; `ConfigError` for what cannot be one."""
+    """Give a key that does not print itself, or the function that will give it; `ConfigError` for what is no key."""
     if callable(key):
         return key
     try:
@@ -140,17 +146,23 @@ def checked_key(key: Key) -> Secret | Callable[[], str]:
 def checked_base_url(url: object) -> str:
     """Give an address without trailing slashes and user-info; `ConfigError` for what cannot be one.
 
-    User-info would replace the key on its way (requests makes an Authorization header of it), so it is taken out, and logged.
+    User-info would replace the key on its way (requests makes an Authorization header of it), so it is taken out, and
+    logged.
     """
     if not isinstance(url, str):
         raise ConfigError(f"base_url must be a str, not {type(url).__name__}")
     parts = _split(url.strip())
     host = parts.netloc.rpartition("@")[2]
     if host != parts.netloc:
-        _log.warning("the user name and password in base_url are left out (host %s): give the key as api_key", printable(host, 200))
+        _log.warning(
+            "the user name and password in base_url are left out (host %s): give the key as api_key",
+            printable(host, 200),
+        )
     shown = printable(urlunsplit((parts.scheme, host, parts.path, "", "")), 200)
     if parts.query or parts.fragment or url.rstrip().endswith(("?", "#")):
-        raise ConfigError(f"base_url {shown} must have no query and no fragment: use provider_options or headers instead")
+        raise ConfigError(
+            f"base_url {shown} must have no query and no fragment: use provider_options or headers instead"
+        )
     return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
 
 
@@ -165,7 +177,9 @@ def _split(url: str) -> SplitResult:
     if not parts.hostname or port == 0:
         raise ConfigError("base_url names no host: it should look like https://api.example.com/v1")
     if "\\" in url or any(c <= " " or c == "\x7f" for c in url):
-        raise ConfigError("base_url contains a space, a backslash or a control character: check where it was pasted from")
+        raise ConfigError(
+            "base_url contains a space, a backslash or a control character: check where it was pasted from"
+        )
     return parts
 
 

@@ -1,12 +1,13 @@
 """OpenAI's chat completions, the wire that most services and local servers speak, too.
 
-Wire: https://platform.openai.com/docs/api-reference/chat and .../chat-streaming, read November 2026; what other services do on it is
-known from recordings of some 40 of them. One HTTP request a call, `POST {base_url}/chat/completions`; each event of the answer is a JSON
-object with `choices`, the first of which has a `delta`; then `[DONE]`. This file turns a request into that request, and those events
-into chunks. It knows nothing of threads, sockets or time.
+Wire: https://platform.openai.com/docs/api-reference/chat and .../chat-streaming, read November 2026; what other
+services do on it is known from recordings of some 40 of them. One HTTP request a call, `POST
+{base_url}/chat/completions`; each event of the answer is a JSON object with `choices`, the first of which has a
+`delta`; then `[DONE]`. This file turns a request into that request, and those events into chunks. It knows nothing of
+threads, sockets or time.
 
-The decoder is lenient about what is sent and strict about the end: only `[DONE]` after a choice, or a finish reason and then the end of
-the body, makes an answer complete.
+The decoder is lenient about what is sent and strict about the end: only `[DONE]` after a choice, or a finish reason and
+then the end of the body, makes an answer complete.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Quirks:
     top_k: bool = False
     """Whether it knows `top_k`, which OpenAI does not."""
     thinking_fields: tuple[str, ...] = ("reasoning_content", "reasoning")
-    """The fields of a delta that may hold thinking. The first that has text counts: some services send it under two names."""
+    """The fields of a delta that may hold thinking. The first with text counts: some services send it under two."""
 
 
 class ChatCompletions:
@@ -56,9 +57,9 @@ class ChatCompletions:
     def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
         """Put a request into the API's words.
 
-        Thinking and other providers' raw blocks are left out of the messages, since the API takes none back. `prompt_caching` asks for
-        nothing: it is automatic here. `provider_options` are the API's own fields and have the last word: an object in them is merged
-        into ours, None takes a field out, anything else replaces it.
+        Thinking and other providers' raw blocks are left out of the messages, since the API takes none back.
+        `prompt_caching` asks for nothing: it is automatic here. `provider_options` are the API's own fields and have
+        the last word: an object in them is merged into ours, None takes a field out, anything else replaces it.
 
         Raises:
             ConfigError: for what the API does not know or cannot do.
@@ -98,10 +99,12 @@ class OpenAI(KeyedProvider):
 
 
 class OpenAICompatible(KeyedProvider):
-    """A server that speaks chat completions, such as one on this machine; it may need no key. Nothing is looked up for it."""
+    """A server that speaks chat completions, perhaps on this machine. It may need no key; nothing is looked up."""
 
-    def __init__(self, api_key: Key | None = None, *, base_url: str, name: str = "openai-compatible") -> None:
-        """Take the address, with its /v1 where the server has one, a name for errors and metadata, and the key, if one is needed.
+    name = "openai-compatible"
+
+    def __init__(self, api_key: Key | None = None, *, base_url: str, name: str = name) -> None:
+        """Take the address (with its /v1 where there is one), a name for errors and metadata, and perhaps a key.
 
         Raises:
             ConfigError: key or address cannot be one.
@@ -121,7 +124,7 @@ class OpenAICompatible(KeyedProvider):
         return {"base_url": self.base_url, "name": self.name}
 
 
-# o1, o3-mini, gpt-5.1, ft:o4-mini:…, openai/gpt-5, codex-mini-latest: they refuse max_tokens; some older servers know nothing else.
+# o1, o3-mini, gpt-5.1, ft:o4-mini:…, openai/gpt-5, codex-mini-latest refuse max_tokens; many servers know no other.
 _OPENAI = ChatCompletions(Quirks(max_completion_tokens=r"(^|[/:])(o\d|gpt-([5-9]|\d\d)|codex)"))
 _COMPATIBLE = ChatCompletions(Quirks(top_k=True))
 
@@ -138,7 +141,7 @@ def _objections(request: ChatRequest, quirks: Quirks) -> Iterator[str]:
     if request.top_k is not None and not quirks.top_k:
         yield "it knows no top_k: leave it out, or use top_p"
     if request.thinking or request.thinking_budget is not None:
-        yield "it knows no extended thinking and no thinking budget: use .reasoning_effort(...) or .provider_options(...)"
+        yield "it knows no thinking budget or switch: use .reasoning_effort(...) or .provider_options(...)"
     if request.provider_options.get("n") not in (None, 1):
         yield "n above 1 is not read: make several requests, as with stream_parallel"
     yield from _tool_objections(request)
@@ -183,7 +186,9 @@ def _tool(tool: Tool) -> dict[str, Any]:
 
 
 def _tool_choice(choice: str | None) -> Any:
-    return choice if choice in (None, "auto", "none", "required") else {"type": "function", "function": {"name": choice}}
+    return (
+        choice if choice in (None, "auto", "none", "required") else {"type": "function", "function": {"name": choice}}
+    )
 
 
 def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
@@ -219,7 +224,7 @@ def _messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
 
 
 class _Ids:
-    """The ids of calls and results. Some services give calls none; then one is made up for a call and its result, in order."""
+    """The ids of calls and results. Where a service gave none, one is made up for a call and its result, in order."""
 
     def __init__(self) -> None:
         self._made = 0
@@ -298,7 +303,7 @@ _COUNTS = {
 
 _FIRST = (0, None, "0")  # the index of the choice that is read
 
-# Fields that are read elsewhere, mean nothing, or say the same in every event. What is in none of these becomes metadata.
+# Fields that are read elsewhere, mean nothing, or are always the same. What is in none of these becomes metadata.
 _READ_OF_EVENT = frozenset({"id", "object", "created", "model", "choices", "error", "obfuscation", "p"})
 _READ_OF_CHOICE = frozenset({"index", "delta", "message", "logprobs", "error", "text", "token_ids", "seed"})
 _READ_OF_DELTA = frozenset({"role", "index", "name", "channel", "token_id", "token_ids"})
@@ -323,7 +328,7 @@ class _Call:
         return "".join(self.pieces)
 
     def is_another(self, id: str, name: str, piece: str) -> bool:
-        """Whether an entry under this call's index or id is a new call: services use them again, and repeat ids and names."""
+        """Whether an entry under this call's index or id is a new call: services use them again, and repeat names."""
         if not name or not self.name:
             return False
         if name != self.name:
@@ -332,11 +337,18 @@ class _Call:
 
     def _is_followed_by(self, piece: str) -> bool:
         """Whether this call came whole, in one piece, and so does the next one of its name."""
-        return len(self.pieces) == 1 and piece.lstrip().startswith("{") and type(parse_arguments(self.pieces[0])[0]) is dict
+        return (
+            len(self.pieces) == 1
+            and piece.lstrip().startswith("{")
+            and type(parse_arguments(self.pieces[0])[0]) is dict
+        )
 
 
 class ChatDecoder(Decoder):
-    """Events of one answer into chunks. What is read of a choice has a method of its field's name; unknown fields become metadata."""
+    """Events of one answer into chunks.
+
+    What is read of an event has a method with the name of its field; what nobody knows becomes metadata.
+    """
 
     def __init__(self, *, provider: str, index: int = 0, step: int = 1, quirks: Quirks | None = None) -> None:
         super().__init__(provider=provider, index=index, step=step)
@@ -380,24 +392,32 @@ class ChatDecoder(Decoder):
         reason = self._finish_reason()
         for call in self._calls:
             cut = reason == "length" and call is self._calls[-1] and not call.text.strip()
-            self.tool_call(call.id, call.name, call.text, why="the token limit ended the answer before its arguments" if cut else None)
+            self.tool_call(
+                call.id,
+                call.name,
+                call.text,
+                why="the token limit ended the answer before its arguments" if cut else None,
+            )
         if self._refusal:
             self.state.metadata["refusal"] = "".join(self._refusal)
         self.step_finish(reason)
         return self.take()
 
     def _require_whole(self) -> None:
-        """Raise where the answer is none, or has no end; what cannot be told from an error by its shape may be the reason."""
+        """Raise where the answer is none, or has no end; an object that did not belong in it may be the reason."""
         provider = self.state.provider
         if self._answered and self.state.raw_finish_reason is not None:
             return
         if any(name in self._other for name in ("message", "detail", "msg", "errors")):
             raise event_error(provider, self._other)
         if not self._answered:
-            raise StreamTruncated(f"{provider}: the answer has no choice, so there is nothing in it: send the request again")
+            raise StreamTruncated(
+                f"{provider}: the answer has no choice, so there is nothing in it: send the request again"
+            )
         if not self.finished:
             raise StreamTruncated(
-                f"{provider}: the answer was cut off before its finish reason: send the request again, or go on from `partial`"
+                f"{provider}: the answer was cut off before its finish reason: "
+                "send the request again, or go on from `partial`"
             )
 
     # -- an event
@@ -439,7 +459,7 @@ class ChatDecoder(Decoder):
             raise
 
     def _choice(self, choice: Mapping[str, Any], *, whole: bool) -> None:
-        """Read the first choice. A server that does not stream has a whole `message` in it; beside deltas that only repeats them."""
+        """Read the first choice. A server that does not stream has a `message` in it; beside deltas it repeats them."""
         self._answered = True
         delta, message = choice.get("delta"), choice.get("message")
         logprobs = _logprobs(choice.get("logprobs"))
@@ -455,7 +475,9 @@ class ChatDecoder(Decoder):
         """Thinking first, then text, then all else, in whatever order they stand."""
         news = {name: said for name, said in delta.items() if said and name not in _READ_OF_DELTA}
         content = news.pop("content", "")
-        thinking = [text for name in self._thinking_fields if type(text := news.pop(name, "")) is str and text] if news else []
+        thinking = (
+            [text for name in self._thinking_fields if type(text := news.pop(name, "")) is str and text] if news else []
+        )
         if thinking:
             self.thinking(thinking[0], None if content else logprobs)
         if content or (logprobs and not thinking):
@@ -489,12 +511,14 @@ class ChatDecoder(Decoder):
             content = [content]
         if type(content) is not list:
             # Not dropped: an answer with a hole must not look whole.
-            raise DecodeError(f"{self.state.provider}: the provider sent {type(content).__name__} where the answer's text belongs")
+            raise DecodeError(
+                f"{self.state.provider}: the provider sent {type(content).__name__} where the answer's text belongs"
+            )
         for part in content:
             self._content_part(part if type(part) is dict else {"type": "text", "text": part})
 
     def refusal(self, refusal: Any) -> None:
-        """A piece of a refusal. It is no part of the answer's text: the chunk has it as metadata, and the response has it whole."""
+        """A piece of a refusal. It is no part of the text: the chunk has it as metadata, and the response, whole."""
         if type(refusal) is str:
             self._refusal.append(scrub(refusal))
             self.text("", {"refusal": self._refusal[-1]})
@@ -509,7 +533,9 @@ class ChatDecoder(Decoder):
 
     def tool_calls(self, entries: Any) -> None:
         """Pieces of tool calls."""
-        for position, entry in enumerate([entries] if type(entries) is dict else entries if type(entries) is list else ()):
+        for position, entry in enumerate(
+            [entries] if type(entries) is dict else entries if type(entries) is list else ()
+        ):
             if type(entry) is dict:
                 function = entry.get("function") or entry.get("custom")
                 if type(function) is dict:
@@ -538,7 +564,9 @@ class ChatDecoder(Decoder):
 
     # -- tool calls
 
-    def _grow(self, entry: Mapping[str, Any], function: Mapping[str, Any], position: int, *, needs_id: bool = True) -> None:
+    def _grow(
+        self, entry: Mapping[str, Any], function: Mapping[str, Any], position: int, *, needs_id: bool = True
+    ) -> None:
         id, name, piece = _word(entry.get("id")), _word(function.get("name")), _piece(function)
         if not (id or name or piece):
             return
@@ -559,7 +587,7 @@ class ChatDecoder(Decoder):
                 self.tool_delta(call.id, piece)
 
     def _without_index(self, id: str, name: str, piece: str, position: int) -> _Call:
-        """The call that an entry without an index belongs to: the one of its id, else the last, unless it begins a new one."""
+        """The call that an entry without an index is of: that of its id, else the last, unless it begins a new one."""
         known = self._by_id.get(id)
         if known is not None and not known.is_another(id, name, piece):
             return known
@@ -574,7 +602,7 @@ class ChatDecoder(Decoder):
         return call
 
     def _begin_calls(self, *, force: bool = False) -> None:
-        """Give the start, and what has come of the arguments, of each call whose id and name are known, in the order they appeared."""
+        """Give the start and the pieces so far of each call whose id and name are known, in the order they appeared."""
         while self._begun < len(self._calls):
             call = self._calls[self._begun]
             if not force and not (call.name and (call.id or not call.needs_id)):
@@ -604,7 +632,7 @@ class ChatDecoder(Decoder):
             self.usage(box["usage"])
 
     def _sources(self, value: Mapping[str, Any]) -> None:
-        """Perplexity's and xAI's: pages, all of them in every event. Two lists name the same ones, so the one with titles is first."""
+        """Perplexity's and xAI's: all pages in every event, in two lists; that with titles goes first."""
         for name in ("search_results", "citations"):
             cited = value.get(name)
             if type(cited) is list and cited != self.state.metadata.get(name):
@@ -626,12 +654,16 @@ class ChatDecoder(Decoder):
                 title=_word(cited.get("title")) or _word(cited.get("filename")) or None,
                 id=id or None,
                 text=_word(cited.get("content")) or _word(cited.get("snippet")) or None,
-                metadata={name: scrub(value) for name, value in cited.items() if value is not None and name not in _READ_OF_SOURCE},
+                metadata={
+                    name: scrub(value)
+                    for name, value in cited.items()
+                    if value is not None and name not in _READ_OF_SOURCE
+                },
             )
         )
 
     def _keep(self, name: str, value: Any, *, grow: bool = False) -> None:
-        """Keep what has no field of its own: of objects the union, of the rest the last, or, of a delta's lists, all."""
+        """Keep what has no field of its own: of objects the union, of a delta's lists all, of the rest the last."""
         old = self.state.metadata.get(name)
         if grow and type(value) is list and type(old) is list:
             old += scrub(value)
@@ -641,7 +673,7 @@ class ChatDecoder(Decoder):
             self.state.metadata[name] = scrub(value)
 
     def _finish_reason(self) -> str:
-        """Ours for the provider's. It is corrected by what was seen: calls are to be answered, and a refusal is no answer."""
+        """Ours for the provider's, corrected by what was seen: calls are to be answered, a refusal is no answer."""
         reason = _FINISH_REASONS.get((self.state.raw_finish_reason or "").lower(), "other")
         if reason in ("stop", "other"):
             return "tool_calls" if self._calls else "content_filter" if self._refusal else reason
@@ -664,7 +696,7 @@ _BESIDE = {
 
 
 def _plain(thinking_fields: Sequence[str], value: Any) -> tuple[str, str] | None:
-    """Field and text of an event whose only news is one piece of text. The rest of it says again what an earlier one said."""
+    """Field and text of an event whose only news is one piece of text; the rest of it only says again what was said."""
     choices = value.get("choices")
     choice = choices[0] if type(choices) is list and len(choices) == 1 else None
     if type(choice) is not dict or choice.get("index") not in _FIRST or _logprobs(choice.get("logprobs")):

@@ -143,8 +143,9 @@ class LoopbackServer(abc.ABC):
     def greet(self, *steps: Step, times: int | None = 1) -> None:
         """Let the next connection meet these steps first of all, before a TLS handshake or a request is read.
 
-        `Reset()` drops it on connect, `Stall()` never speaks. After steps that do not close it the connection goes on
-        as usual. `times` is for how many connections; None, for each that finds no other greeting queued.
+        `Reset()` drops it on connect (the client may still be connecting, or in its first read), `Stall()` never
+        speaks. After steps that do not close it the connection goes on as usual. `times` is for how many connections;
+        None, for each that finds no other greeting queued.
         """
         with self._changed:
             self._greetings.add(steps, times)
@@ -202,7 +203,7 @@ class LoopbackServer(abc.ABC):
                     # The client may have gone again before its turn.
                     with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
                         self._start(self._listener.accept()[0])
-        except Exception as error:  # noqa: BLE001  # no descriptor or no thread left: the test must see it
+        except Exception as error:  # no descriptor or no thread left: the test must see it
             self.errors.append(error)
 
     def _start(self, sock: socket.socket) -> None:
@@ -227,7 +228,7 @@ class LoopbackServer(abc.ABC):
             wire.linger()
         except Disconnected:
             pass
-        except Exception as error:  # noqa: BLE001  # the test must see it, and the client no clean end
+        except Exception as error:  # the test must see it, and the client no clean end
             self.errors.append(error)
             wire.reset()
         finally:

@@ -1,11 +1,12 @@
 """Exceptions of requests, urllib3 and the socket, each made into one of ours.
 
-The original becomes the cause, stripped of its traceback and its request: the frames and the request hold the key, and a
-crash reporter prints both.
+The original becomes the cause, stripped of its traceback and its request: the frames and the request hold the key, and
+a crash reporter prints both.
 """
 
 from __future__ import annotations
 
+import re
 import ssl
 from http.client import IncompleteRead, LineTooLong
 from typing import Any
@@ -17,6 +18,8 @@ from streamkit import errors
 from streamkit.errors import StreamKitError, printable, without_frames
 
 __all__ = ["opening_error", "reading_error"]
+
+_DENIED = re.compile(r"Tunnel connection failed: 4\d\d")  # http.client's words; it keeps the status nowhere else
 
 
 def opening_error(
@@ -39,12 +42,14 @@ def opening_error(
     elif _any(chain, urllib3.exceptions.ReadTimeoutError):
         error = _idle(url, idle)
     elif _any(chain, urllib3.exceptions.ProxyError):
-        error = errors.ConnectFailed(f"the proxy for {url} failed: {why}")
+        error = errors.ConnectFailed(f"the proxy for {url} failed: {why}", retryable=not _DENIED.search(why))
     elif _any(chain, ssl.SSLError, urllib3.exceptions.SSLError):
         broke_off = _any(chain, ssl.SSLEOFError, ssl.SSLZeroReturnError)
         error = errors.TLSFailed(f"the TLS handshake with {url} failed: {why}", retryable=broke_off)
     elif _any(chain, urllib3.exceptions.InvalidHeader):
-        error = errors.ConnectionLost(f"the headers of the answer of {url} contradict each other: {why}", retryable=False)
+        error = errors.ConnectionLost(
+            f"the headers of the answer of {url} contradict each other: {why}", retryable=False
+        )
     elif _any(chain, LineTooLong) or "more than 100 headers" in why:
         error = errors.ResponseTooLarge(f"the headers of the answer of {url} are too long: {why}")
     elif _any(chain, urllib3.exceptions.ProtocolError, requests.exceptions.ConnectionError):

@@ -1,8 +1,8 @@
 """HTTP/1 answers, read so that each piece is delivered at once and all pieces of one socket read together.
 
-http.client's own reader gives one HTTP chunk a call; this one takes what a single `recv` brought, checks the framing and
-gives the bodies of all chunks in it, whole or in part. It also skips every interim answer (http.client takes a 103 for
-the final one) and bounds the headers.
+http.client's own reader gives one HTTP chunk a call; this one takes what a single `recv` brought, checks the framing
+and gives the bodies of all chunks in it, whole or in part. It also skips every interim answer (http.client takes a 103
+for the final one), bounds the headers, and refuses those that break off (http.client takes them for whole).
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ class Response(http.client.HTTPResponse):
         """Shorten the time that a read may wait for the next byte."""
         now = self._sock.gettimeout()
         if now is None or now > seconds:
-            self._sock.settimeout(seconds)
+            with contextlib.suppress(OSError):  # it may be closed already
+                self._sock.settimeout(seconds)
 
     def _unchunk(self, data: bytes) -> bytes:
         """Take the chunked framing off; close at the body's end."""
@@ -182,7 +183,7 @@ class Response(http.client.HTTPResponse):
 
 
 class _Head:
-    """What http.client reads the head from: lines of the socket, counted. It would take a head that breaks off for whole."""
+    """What http.client reads the head from: lines of the socket, counted."""
 
     def __init__(self, fp: io.BufferedReader, slot: SocketSlot | None) -> None:
         self._fp = fp

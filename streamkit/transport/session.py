@@ -1,7 +1,7 @@
 """Transport sends one request; Answer gives its body as blocks of bytes.
 
-It knows nothing of events or providers. Redirects are not followed: an answer that redirects is given like any other, and
-the key goes to no second host.
+It knows nothing of events or providers. Redirects are not followed: an answer that redirects is given like any other,
+and the key goes to no second host.
 """
 
 from __future__ import annotations
@@ -44,13 +44,11 @@ class Transport:
         self._pid = os.getpid()
         self._lock = threading.Lock()  # guards the making of _own
 
-    def open(
-        self, request: HttpRequest, slot: SocketSlot, *, connect: float | None, idle: float | None
-    ) -> Answer:
+    def open(self, request: HttpRequest, slot: SocketSlot, *, connect: float | None, idle: float | None) -> Answer:
         """Send a request and give its answer as soon as the headers are there, whatever the status.
 
-        Blocks for at most `connect` seconds for the connection and `idle` seconds of silence. A pooled connection that the
-        server had closed, or closes as the request goes out, is replaced without a word.
+        Blocks for at most `connect` seconds for the connection and `idle` seconds of silence. A pooled connection that
+        the server had closed, or closes as the request goes out, is replaced without a word.
         """
         session = self._session()
         while True:
@@ -76,7 +74,11 @@ class Transport:
     def _send(self, session: requests.Session, request: HttpRequest, timeout: Any) -> requests.Response:
         prepared = session.prepare_request(
             requests.Request(
-                "POST", request.url, headers=dict(request.headers), data=request.body, auth=SecretHeaders(request.secrets)
+                "POST",
+                request.url,
+                headers=dict(request.headers),
+                data=request.body,
+                auth=SecretHeaders(request.secrets),
             )
         )
         settings = settings_for(session, request.url, own=self._given is None)
@@ -128,7 +130,7 @@ class Answer:
             slot.release()
             give_back()
 
-        raw.release_conn = release_conn
+        raw.release_conn = release_conn  # type: ignore[method-assign]  # all that urllib3 calls to give it back
 
     def blocks(self, limit: int | None = None) -> Iterator[bytes]:
         """Give the body, decompressed, piece by piece as it comes; `ResponseTooLarge` beyond `limit` bytes."""
@@ -168,8 +170,8 @@ class Answer:
     def drain(self, seconds: float) -> bool:
         """Read what is left of a finished answer, so that the connection can serve again; wait at most `seconds`.
 
-        Gives True when the end was reached. Closing without it loses the connection; handing it back undrained would poison
-        the pool.
+        Gives True when the end was reached. Closing without it loses the connection; handing it back undrained would
+        poison the pool.
         """
         left = MAX_DRAIN
         until = time.monotonic() + seconds

@@ -1,8 +1,8 @@
 """SocketSlot: the one socket that a stream may be blocked on, for another thread to shut down.
 
 Closing a descriptor does not wake a thread blocked in `recv`; `shutdown` does, within a millisecond, with TLS too. The
-slot holds a duplicate of the descriptor, because `wrap_socket` detaches the original and http.client closes it early for
-a body that the connection's end delimits.
+slot holds a duplicate of the descriptor, because `wrap_socket` detaches the original and http.client closes it early
+for a body that the connection's end delimits.
 """
 
 from __future__ import annotations

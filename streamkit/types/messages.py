@@ -265,7 +265,9 @@ def _openai_tool_result(message: Mapping[str, Any]) -> ToolResultPart:
     if "tool_call_id" not in message:
         raise ConfigError("a tool message needs the tool_call_id that it answers")
     return ToolResultPart(
-        tool_call_id=message["tool_call_id"], tool_name=message.get("name") or "", output=_text_of(message.get("content") or "")
+        tool_call_id=message["tool_call_id"],
+        tool_name=message.get("name") or "",
+        output=_text_of(message.get("content") or ""),
     )
 
 

@@ -39,7 +39,9 @@ class Tool:
         if isinstance(like, Mapping):
             function = like.get("function") if like.get("type") == "function" and "function" in like else like
             if isinstance(function, Mapping) and isinstance(function.get("name"), str):
-                schema = function.get("parameters") or function.get("input_schema") or {"type": "object", "properties": {}}
+                schema = (
+                    function.get("parameters") or function.get("input_schema") or {"type": "object", "properties": {}}
+                )
                 return cls(name=function["name"], description=function.get("description") or "", parameters=schema)
             raise ConfigError("a tool dict needs a name and parameters (a JSON Schema)")
         raise ConfigError(f"{like!r} is no tool: give a Tool, or a dict with name, description and parameters")

@@ -208,7 +208,7 @@ class Fold:
         if run is None or run.kind != kind:
             last = step.runs[-1] if step.runs else None
             if isinstance(chunk, ToolCallDeltaChunk):
-                if last is None or last.kind != kind or last.chunk.tool_call_id != chunk.tool_call_id:  # type: ignore[union-attr]  # its kind says so
+                if last is None or getattr(last.chunk, "tool_call_id", "") != chunk.tool_call_id or last.kind != kind:
                     step.runs.append(last := _Run(kind, chunk))
                 last.pieces.append(chunk.tool_input)
                 return None

@@ -32,7 +32,7 @@ class Secret:
         return self._value
 
     def redact(self, text: str) -> str:
-        """Give `text` without the key: of "Bearer sk-…" the last word. One under four characters would hit chance words."""
+        """Give `text` without the key (of "Bearer sk-…" the last word); one under four characters is left in."""
         key = self._value.rpartition(" ")[2]
         return text.replace(key, "[REDACTED]") if len(key) >= 4 else text
 

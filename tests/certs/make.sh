@@ -37,3 +37,6 @@ cp ca.crt "$out/ca.pem"
 leaf localhost DNS:localhost,IP:127.0.0.1 20200101000000Z $far
 leaf expired DNS:localhost,IP:127.0.0.1 20200101000000Z 20200201000000Z
 leaf wrong-host DNS:elsewhere.test 20200101000000Z $far
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500 -subj "/CN=streamkit test self-signed" \
+  -addext "subjectAltName = DNS:localhost,IP:127.0.0.1" -keyout self.key -out self.crt
+cat self.crt self.key > "$out/self-signed.pem"

@@ -12,29 +12,16 @@ from collections.abc import Iterator
 import pytest
 
 from streamkit import Cancelled, Client, ConfigError, Context, ContextOverflow, RetryPolicy, local
-from streamkit.local import ModelServer
 from streamkit.providers.local import Local
 from streamkit.testing import ProviderServer, chat_answer
-
-SERVES = """
-import json, sys
-told = json.loads(sys.stdin.buffer.readline())
-print(json.dumps({"url": told["url"]}), flush=True)
-sys.stdin.buffer.read()
-"""
+from tests.embedded import embedded
 
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Iterator[ProviderServer]:
     """A scripted server in the place of the model."""
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    program = tmp_path / "program.py"
-    program.write_text(SERVES)
-    with ProviderServer() as server:
-        embedded = ModelServer(program, lambda: {"url": server.url})
-        monkeypatch.setattr(local, "_server", embedded)
+    with embedded(monkeypatch, tmp_path) as server:
         yield server
-        embedded.stop()
 
 
 def test_without_the_wheels_there_is_no_provider(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,91 @@
+"""Which provider and model a command line means."""
+
+from __future__ import annotations
+
+import io
+import pathlib
+import sys
+
+import pytest
+
+from streamkit import ConfigError
+from streamkit.cli.providers import choose
+from tests.embedded import embedded
+
+KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "named", "model", "expected"),
+    [
+        (["openai"], None, None, ("openai", "gpt-4o")),
+        (["openai"], None, "o3", ("openai", "o3")),
+        (["anthropic"], None, None, ("anthropic", "claude-sonnet-4-20250514")),
+        (["openai", "anthropic"], None, None, ("openai", "gpt-4o")),
+        (["openai", "anthropic"], "anthropic", None, ("anthropic", "claude-sonnet-4-20250514")),
+        (["openai"], "local", None, ("local", "smollm2-135m")),
+        ([], None, None, ("local", "smollm2-135m")),
+        ([], None, "smollm2-135m", ("local", "smollm2-135m")),
+    ],
+)
+def test_the_choice(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+    keys: list[str],
+    named: str | None,
+    model: str | None,
+    expected: tuple[str, str],
+) -> None:
+    """A named provider counts, else the first with a key, else the local one; each has a default model."""
+    for name in keys:
+        monkeypatch.setenv(KEYS[name], "key")
+    with embedded(monkeypatch, tmp_path):
+        provider, chosen = choose(named, model)
+
+    assert expected == (provider.name, chosen)
+
+
+@pytest.mark.parametrize(
+    ("named", "model", "message"),
+    [
+        ("openai", None, "openai not configured"),
+        ("anthropic", None, "anthropic not configured"),
+        (None, "gpt-4o", "set OPENAI_API_KEY or ANTHROPIC_API_KEY"),
+        ("local", "gpt-4o", "the local model is smollm2-135m"),
+    ],
+)
+def test_no_other_model_answers_in_its_place(named: str | None, model: str | None, message: str) -> None:
+    """Without its key, a provider or model that was asked for is an error; the local model does not stand in."""
+    with pytest.raises(ConfigError, match=message):
+        choose(named, model)
+
+
+def test_a_key_that_cannot_be_one_is_no_missing_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key with a line break in it is an error rather than a reason to ask the local model."""
+    monkeypatch.setenv("OPENAI_API_KEY", "a\nb")
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+        choose(None, None)
+
+
+class Terminal(io.StringIO):
+    """A text stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def test_a_fallback_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """Falling back to the local model is said on stderr; at a terminal its start is, too, and wiped when it is over."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with embedded(monkeypatch, tmp_path):
+        choose(None, None)
+        first = sys.stderr.getvalue()
+        choose("local", None)
+        second = sys.stderr.getvalue()
+
+    assert (
+        "No key is configured: the small local model (SmolLM2-135M, on this machine) answers.\n"
+        "starting the local model…\r\x1b[K"
+    ) == first
+    assert first == second
