@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import atexit
 import functools
+import http.client
 import importlib.util
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -45,7 +45,9 @@ class Bench:
 
     def connections(self, client: str) -> int:
         """Give how many connections this client has made."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/connections/{client}") as answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection.request("GET", f"/connections/{client}")
+        with closing(connection), connection.getresponse() as answer:
             return int(answer.read())
 
     def count(self, normal: int, quick: int) -> int:
@@ -70,8 +72,9 @@ class Worker:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None  # made with pipes
         assert stdout is not None
-        stdin.write("\n")
-        stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended already, which the next line finds out
+            stdin.write("\n")
+            stdin.flush()
         line = stdout.readline()
         if not line:
             raise RuntimeError(f"{self._body} ended without a measurement; stderr says why")
@@ -99,8 +102,8 @@ def python(module: str, *args: str) -> subprocess.Popen[str]:
 def _environment() -> dict[str, str]:
     """Give our processes no proxy on the way to the server, and a place for bytecode.
 
-    An installed package comes with its bytecode, a checkout may not, or may not be allowed to write any. So all of it is written
-    anew, in the rounds that warm up; imports would be compared unfairly otherwise.
+    An installed package comes with its bytecode, a checkout may not, or may not be allowed to write any. So all of it
+    is written anew, in the rounds that warm up; imports would be compared unfairly otherwise.
     """
     bytecode = tempfile.TemporaryDirectory(prefix="benchmarks-")
     atexit.register(bytecode.cleanup)

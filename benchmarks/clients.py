@@ -26,7 +26,7 @@ class Client(Protocol):
 
 
 class Streamkit:
-    """This project."""
+    """The client of this project."""
 
     def __init__(self, url: str) -> None:
         from streamkit import Client
@@ -37,9 +37,7 @@ class Streamkit:
     def read(self) -> str:
         """Ask, and give the text of the whole answer."""
         stream = self._chat.get_stream()
-        texts = []
-        for chunk in stream.ch:
-            texts.append(chunk.content)
+        texts = [chunk.content for chunk in stream.ch]
         if (err := stream.err.get()) is not None:
             raise err
         return "".join(texts)
@@ -64,11 +62,9 @@ class OpenAISDK:
 
     def read(self) -> str:
         """Ask, and give the text of the whole answer."""
-        texts = []
-        for chunk in self._ask():
-            if chunk.choices and chunk.choices[0].delta.content:
-                texts.append(chunk.choices[0].delta.content)
-        return "".join(texts)
+        return "".join(
+            chunk.choices[0].delta.content for chunk in self._ask() if chunk.choices and chunk.choices[0].delta.content
+        )
 
     def texts(self) -> Iterator[str]:
         """Ask, and give each piece of text as it comes."""

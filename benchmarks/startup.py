@@ -41,12 +41,22 @@ def _first_token(bench: Bench) -> Iterator[Row]:
         yield missing(figure, "openai")
         return
     bench.tell(figure)
-    taken = alternating(bench.count(9, 2), {name: partial(_cold, bench, name) for name in ("openai", "streamkit")})
-    yield compared(figure, "ms", taken["streamkit"], "openai", taken["openai"], at_most=1 / 4)
+    takers = {
+        "openai": partial(_cold, bench, "openai"),
+        "core": partial(_cold, bench, "streamkit", without_msgspec=True),
+    }
+    if installed("msgspec"):
+        takers["fast"] = partial(_cold, bench, "streamkit")
+    taken = alternating(bench.count(9, 2), takers)
+    for variant in ("core", "fast"):
+        if variant in taken:
+            yield compared(f"{figure}, {variant}", "ms", taken[variant], "openai", taken["openai"], at_most=1 / 4)
+        else:
+            yield missing(f"{figure}, {variant}", "msgspec")
 
 
-def _cold(bench: Bench, name: str) -> float:
+def _cold(bench: Bench, name: str, *, without_msgspec: bool = False) -> float:
     begin = perf_counter()
-    with Worker("first_token.cold", name, bench.url("chunks", 10)) as worker:
+    with Worker("first_token.cold", name, bench.url("chunks", 10), without_msgspec=without_msgspec) as worker:
         worker.measure()
         return (perf_counter() - begin) * 1e3

@@ -20,6 +20,7 @@ from streamkit.errors import (
     StreamTruncated,
     Unauthorized,
     printable,
+    without_frames,
 )
 from streamkit.framing import Event, SSEFramer
 from streamkit.hooks import Hooks, RequestInfo, ResponseInfo, RetryInfo, observe
@@ -119,6 +120,7 @@ class Call:
 
     def _open(self, attempts: _Attempts, scope: Scope) -> Answer:
         def tell(info: RetryInfo) -> None:
+            without_frames(info.error)  # an observer may keep it, and with its frames the connection
             scope.retried(info.attempt)
             observe(self.hooks.on_retry, info)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -25,7 +25,14 @@ def _whole(instance: object, attribute: attrs.Attribute[Any], value: Any) -> Non
         raise ConfigError(f"{type(instance).__name__}({attribute.name}={value!r}): must be a whole number, 0 or more")
 
 
-def _or_no_limit(seconds: Any) -> Any:
+def _statuses(given: Sequence[int]) -> tuple[int, ...]:
+    statuses = tuple(given) if isinstance(given, Iterable) else (None,)
+    if not all(isinstance(status, int) for status in statuses):
+        raise ConfigError(f"RetryPolicy(retry_on={given!r}): must be HTTP statuses, as in (429, 503)")
+    return statuses
+
+
+def _or_no_limit(seconds: float | None) -> float | None:
     """Give None for what no clock can wait for: infinity, or some centuries."""
     return None if isinstance(seconds, (int, float)) and seconds > threading.TIMEOUT_MAX else seconds
 
@@ -44,7 +51,7 @@ class RetryPolicy:
     initial_interval: float = attrs.field(default=1.0, validator=_not_negative)
     max_interval: float = attrs.field(default=30.0, validator=_not_negative)
     backoff_multiplier: float = attrs.field(default=2.0, validator=_not_negative)
-    retry_on: Sequence[int] = attrs.field(default=(408, 409, 429, 500, 502, 503, 504, 529), converter=tuple)
+    retry_on: Sequence[int] = attrs.field(default=(408, 409, 429, 500, 502, 503, 504, 529), converter=_statuses)
     max_retry_after: float = attrs.field(default=60.0, validator=_not_negative)
 
 

@@ -383,7 +383,7 @@ class _Run:
 
     def pause(self, seconds: float) -> None:
         """Sleep, unless the stream ends meanwhile."""
-        if self.pipe.wait_changed(lambda: self.pipe.closed, seconds):
+        if self.pipe.cut or self.pipe.wait_changed(lambda: self.pipe.closed, seconds):
             raise Cancelled("the stream has ended")
 
     def remaining(self) -> float | None:

@@ -18,7 +18,16 @@ from streamkit.errors import StreamKitError
 from streamkit.framing import Event, SSEFramer
 from streamkit.types import ChatRequest, ChatResponse, Chunk, Fold, user
 
-__all__ = ["Decoded", "cut", "decode", "decode_events", "difference", "own_transcripts"]
+__all__ = [
+    "Decoded",
+    "cut",
+    "decode",
+    "decode_events",
+    "difference",
+    "error_message",
+    "is_complete",
+    "own_transcripts",
+]
 
 REQUEST = ChatRequest(model="m-1", messages=(user("hi"),))
 

@@ -17,8 +17,7 @@ import attrs
 
 from streamkit import ChatBuilder, ChatStream, Client, RetryPolicy, StreamKitError
 from streamkit.providers import OpenAI
-from streamkit.testing import Event, ProviderServer, Script, Status, anthropic_answer, chat_answer, error_event
-from streamkit.testing.server import Step
+from streamkit.testing import Event, ProviderServer, Script, Status, Step, anthropic_answer, chat_answer, error_event
 
 __all__ = [
     "AT_ONCE",

@@ -132,8 +132,13 @@ def test_what_is_not_plain_is_not_learnt() -> None:
 @pytest.mark.parametrize("form", ['{{"i":{0},"a":"x"}}', '{{"a":"x","i":{0}}}'])
 def test_events_that_are_never_alike_are_looked_at_ever_less(form: str) -> None:
     """Looking costs, so it is given up by and by where events differ; nothing is read of them."""
-    looked = []
-    stencil = Stencil(lambda value: looked.append(value) or plain(value))
+    looked: list[Any] = []
+
+    def look(value: Any) -> tuple[str, str] | None:
+        looked.append(value)
+        return plain(value)
+
+    stencil = Stencil(look)
     for number in range(1000):
         text = form.format(number)
         assert None is stencil.read(text)

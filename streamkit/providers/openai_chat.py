@@ -435,7 +435,7 @@ class ChatDecoder(Decoder):
             state.model = _word(value.get("model")) or None
         error = _error_in(value, event.event)
         choices = value.get("choices")
-        for choice in choices if type(choices) is list else ():
+        for choice in _list(choices):
             if type(choice) is dict and choice.get("index") in _FIRST:
                 self._choice(choice, whole=value.get("object") == "chat.completion")
                 error = error or choice.get("error")
@@ -507,14 +507,12 @@ class ChatDecoder(Decoder):
         if type(content) is str:
             self.text(content, logprobs)
             return
-        if type(content) is dict:
-            content = [content]
-        if type(content) is not list:
+        if type(content) not in (list, dict):
             # Not dropped: an answer with a hole must not look whole.
             raise DecodeError(
                 f"{self.state.provider}: the provider sent {type(content).__name__} where the answer's text belongs"
             )
-        for part in content:
+        for part in _list(content):
             self._content_part(part if type(part) is dict else {"type": "text", "text": part})
 
     def refusal(self, refusal: Any) -> None:
@@ -525,7 +523,7 @@ class ChatDecoder(Decoder):
 
     def annotations(self, annotations: Any) -> None:
         """Citations: of a web page, or of a file."""
-        for annotation in annotations if type(annotations) is list else ():
+        for annotation in _list(annotations):
             kind = annotation.get("type") if type(annotation) is dict else None
             if type(kind) is str:
                 cited = annotation.get(kind)
@@ -533,9 +531,7 @@ class ChatDecoder(Decoder):
 
     def tool_calls(self, entries: Any) -> None:
         """Pieces of tool calls."""
-        for position, entry in enumerate(
-            [entries] if type(entries) is dict else entries if type(entries) is list else ()
-        ):
+        for position, entry in enumerate(_list(entries)):
             if type(entry) is dict:
                 function = entry.get("function") or entry.get("custom")
                 if type(function) is dict:
@@ -551,10 +547,8 @@ class ChatDecoder(Decoder):
     def _content_part(self, part: Mapping[str, Any]) -> None:
         kind, text = part.get("type"), part.get("text")
         if kind == "thinking":
-            inner = part.get("thinking")
-            for piece in [{"text": inner}] if type(inner) is str else inner if type(inner) is list else ():
-                if type(piece) is dict and type(piece.get("text")) is str:
-                    self.thinking(piece["text"])
+            for piece in _list(part.get("thinking")):
+                self.thinking(_word(piece.get("text") if type(piece) is dict else piece))
         elif kind == "refusal":
             self.refusal(part.get("refusal"))
         elif type(text) is str:
@@ -743,6 +737,11 @@ def _usage(raw: dict[str, Any]) -> Usage:
         return Usage(raw=raw)
     counts.setdefault("total_tokens", counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0))
     return Usage(raw=raw, source="reported", **counts)
+
+
+def _list(value: Any) -> list[Any]:
+    """What was sent as a list, or as the one thing that would be in it."""
+    return value if type(value) is list else [value]
 
 
 def _word(value: object) -> str:

@@ -9,33 +9,26 @@ Importing it starts nothing and needs no test framework.
 
 from __future__ import annotations
 
+from streamkit.testing.answers import anthropic_answer, chat_answer, error_answer, error_event
 from streamkit.testing.proxy import ProxyServer
-from streamkit.testing.server import (
+from streamkit.testing.server import ProviderServer
+from streamkit.testing.steps import (
     Close,
     Drip,
     End,
     Event,
-    Gate,
     Notify,
     Pause,
-    ProviderServer,
     Raw,
-    ReceivedRequest,
     Repeat,
     Reset,
-    Script,
     Send,
     Slowly,
     Stall,
     Status,
-    Step,
     Wait,
-    Wire,
-    anthropic_answer,
-    chat_answer,
-    error_answer,
-    error_event,
 )
+from streamkit.testing.wire import Gate, ReceivedRequest, Script, Step, Wire
 
 __all__ = [
     "Close",

@@ -10,7 +10,9 @@ import contextlib
 import socket
 from urllib.parse import urlsplit
 
-from streamkit.testing.server import Disconnected, LoopbackServer, ReceivedRequest, Wire, error_answer
+from streamkit.testing.answers import error_answer
+from streamkit.testing.server import LoopbackServer
+from streamkit.testing.wire import Disconnected, ReceivedRequest, Wire
 
 __all__ = ["ProxyServer"]
 

@@ -189,7 +189,6 @@ def in_seconds(seconds: float) -> str:
         ({"retry-after-ms": "2500"}, 2.5, 2.75),
         ({"retry-after-ms": "2500", "retry-after": "9"}, 2.5, 2.75),
         ({"retry-after": "0"}, 0, 0),
-        ({"retry-after": in_seconds(20)}, 18, 20.5),
     ],
     ids=str,
 )
@@ -201,6 +200,14 @@ def test_the_server_says_when(
 
     assert delay is not None
     assert least <= delay <= most
+
+
+def test_the_server_says_when_by_a_date(server: ProviderServer) -> None:
+    """An HTTP date, which knows whole seconds only, is a time to wait for."""
+    delay, _ = backoff(server, error_answer(429, "", {"retry-after": in_seconds(20)}))
+
+    assert delay is not None
+    assert 15 < delay <= 20.5
 
 
 @pytest.mark.parametrize("value", ["soon", "-5", "nan", "inf", "-inf", "", "1e999", "9" * 400, "Mon, 99 Foo", "٣"])
@@ -216,11 +223,11 @@ def test_garbage_is_no_word(name: str, value: str, server: ProviderServer) -> No
 
 
 @pytest.mark.parametrize(
-    "headers", [{"retry-after": "61"}, {"retry-after-ms": "61000"}, {"retry-after": in_seconds(3600)}]
+    ("name", "value"), [("retry-after", "61"), ("retry-after-ms", "61000"), ("retry-after", in_seconds(36_000))]
 )
-def test_a_wait_beyond_the_maximum_fails_at_once(headers: dict[str, str], server: ProviderServer) -> None:
+def test_a_wait_beyond_the_maximum_fails_at_once(name: str, value: str, server: ProviderServer) -> None:
     """Neither slept through nor cut short; the error carries what was told."""
-    delay, error = backoff(server, error_answer(429, "too many", headers))
+    delay, error = backoff(server, error_answer(429, "too many", {name: value}))
 
     assert (None, RateLimited, 1) == (delay, type(error), error.attempts)
     assert error.retry_after > 60  # type: ignore[attr-defined]
@@ -322,25 +329,25 @@ def test_a_connection_killed_by_the_next_request_is_replaced(
     assert ("Hello", None, 1, 2) == (text, error, stream.stats.attempts, any_server.connections)
 
 
-def test_any_number_of_dead_connections_is_replaced(server: ProviderServer) -> None:
-    """A pool full of them costs one call several tries, and no error."""
+def test_a_pool_full_of_dead_connections_is_no_failure(server: ProviderServer) -> None:
+    """Calls that each meet one of them are each answered on another connection."""
     gate, count = Gate(), 5
     server.reply(Wait(gate), HELLO, times=count)
-    server.reply(Reset(), times=count)
-    server.reply(HELLO)
+    server.reply(lambda request: Reset() if request.connection <= count else HELLO, times=None)
 
     def call() -> str:
         with ask(client).get_stream() as stream:  # closing it waits for its connection to be back in the pool
             return drain(stream)[0]
 
     with client_of(server) as client, ThreadPoolExecutor(count) as executor:
-        calls = [executor.submit(call) for _ in range(count)]
+        first = [executor.submit(call) for _ in range(count)]
         server.wait_for_request(count)
         gate.set()
-        texts = [call.result() for call in calls]
+        texts = [call.result() for call in first]
+        texts += executor.map(lambda _: call(), range(count))
 
-        assert ["Hello"] * (count + 1) == [*texts, call()]
-        assert 2 * count + 1 == len(server.requests)
+        assert ["Hello"] * 2 * count == texts
+        assert server.connections > count
 
 
 def test_a_new_connection_that_breaks_is_a_failure(server: ProviderServer) -> None:
