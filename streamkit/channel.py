@@ -27,8 +27,8 @@ T = TypeVar("T")
 class Pipe(Generic[T]):
     """Items on their way, and one outcome, settled once.
 
-    Writers wait while `bound` items lie unread (0: no bound). `claim` decides the outcome and `publish` shows it, so that
-    the producer can run observers in between, while a cancel that comes then publishes what was decided and frees
+    Writers wait while `bound` items lie unread (0: no bound). `claim` decides the outcome and `publish` shows it, so
+    that the producer can run observers in between, while a cancel that comes then publishes what was decided and frees
     the readers at once.
     """
 
@@ -135,9 +135,9 @@ class Pipe(Generic[T]):
         with self.mutex:
             if self.closed:
                 return
-            if self.claimed is not None:
-                self.err.append(self.claimed[0])
-                self.final.append(self.claimed[1])
+            assert self.claimed is not None  # claim() comes first
+            self.err.append(self.claimed[0])
+            self.final.append(self.claimed[1])
             self._close(discard=discard)
 
     def close(self, *, discard: bool = False) -> None:

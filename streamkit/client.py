@@ -181,9 +181,7 @@ class ChatBuilder:
 
     def max_tokens(self, n: int) -> ChatBuilder:
         """Bound the answer, in tokens."""
-        if n < 1:
-            raise ConfigError(f"max_tokens({n}): must be 1 or more")
-        return self._with(max_tokens=n)
+        return self._with(max_tokens=_positive("max_tokens", n))
 
     def top_p(self, value: float) -> ChatBuilder:
         """Sample from the likeliest tokens that make up this share."""
@@ -225,9 +223,7 @@ class ChatBuilder:
 
     def thinking_budget(self, tokens: int) -> ChatBuilder:
         """Bound the thinking, in tokens."""
-        if tokens < 1:
-            raise ConfigError(f"thinking_budget({tokens}): must be 1 or more")
-        return self._with(thinking_budget=tokens)
+        return self._with(thinking_budget=_positive("thinking_budget", tokens))
 
     def reasoning_effort(self, effort: str) -> ChatBuilder:
         """Say how much to reason, in the provider's words, such as "low"."""
@@ -329,6 +325,12 @@ class ChatBuilder:
             last = attrs.evolve(messages[-1], content=(*messages[-1].content, part))
             return self._with(messages=(*messages[:-1], last))
         return self._say(Message(role="user", content=[part]))
+
+
+def _positive(name: str, n: int) -> int:
+    if not isinstance(n, int) or n < 1:
+        raise ConfigError(f"{name}({n!r}): must be a whole number, 1 or more")
+    return n
 
 
 _IMAGE_SIGNS = ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))

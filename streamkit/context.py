@@ -56,8 +56,8 @@ class Context:
         self._parent: Context | None = None
         # What no clock can wait for is no deadline.
         self._deadline = None if timeout is None or timeout > threading.TIMEOUT_MAX else time.monotonic() + timeout
-        # No lock is taken where a signal handler may come in between. So the first end to be appended is the one that
-        # counts, and the watchers are changed by single dict operations and read through copy(): all of them are atomic.
+        # No lock is taken, as a signal handler may come in between any two lines. So the first end that was appended
+        # counts, and the watchers are changed by single dict operations and read through copy(): all of them atomic.
         self._ends: list[_End] = []
         self._watchers: dict[int, Watcher] = {}
 
@@ -190,9 +190,11 @@ class Context:
 class _Waiter:
     """A thread in `Context.wait`."""
 
+    detach: Callable[[], None]
+    """Set as soon as it is attached."""
+
     def __init__(self) -> None:
         self.event = threading.Event()
-        self.detach: Callable[[], None] = _nothing
 
     def alert(self) -> None:
         pass
@@ -210,12 +212,14 @@ class _Waiter:
 class _Callback:
     """A function of `Context.on_cancel`."""
 
+    detach: Callable[[], None]
+    """Set as soon as it is attached."""
+
     def __init__(self, fn: Callable[[], object], deadline: float | None, root: Context) -> None:
         self._fn = [fn]  # whoever pops it runs it: so it runs once, and no lock is needed
         self._pid = os.getpid()
         self._deadline = deadline
         self.watched: Watched = _Lifeline(root) if deadline is None else self
-        self.detach: Callable[[], None] = _nothing
 
     def alert(self) -> None:
         pass
@@ -271,10 +275,6 @@ def _start(starter: Callable[[], object]) -> None:
         starter()
     except RuntimeError as e:
         raise StreamKitError(f"no thread can be started: {e}; let some end, or raise the process's limit") from e
-
-
-def _nothing() -> None:
-    pass
 
 
 def _logged(fn: Callable[[], object]) -> None:

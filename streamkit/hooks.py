@@ -73,8 +73,8 @@ class RetryInfo:
 class Hooks:
     """Observers. Each runs on the thread where the thing happens, must be quick, and cannot change anything.
 
-    An exception in one is logged under `streamkit` and goes no further. `a | b` runs a's, then b's. `on_finish` fires once,
-    on success only; `on_error` once, on failure but for a cancel or a passed deadline, which are `on_cancel`.
+    An exception in one is logged under `streamkit` and goes no further. `a | b` runs a's, then b's. `on_finish` fires
+    once, on success only; `on_error` once, on failure but for a cancel or a passed deadline, which are `on_cancel`.
     """
 
     on_request: Callable[[RequestInfo], object] | None = None
@@ -90,9 +90,8 @@ class Hooks:
 
     def __or__(self, other: Hooks) -> Hooks:
         """Give hooks that run these, then the other's."""
-        return Hooks(
-            **{field.name: _both(getattr(self, field.name), getattr(other, field.name)) for field in attrs.fields(Hooks)}
-        )
+        names = [field.name for field in attrs.fields(Hooks)]
+        return Hooks(**{name: _both(getattr(self, name), getattr(other, name)) for name in names})
 
 
 def observe(hook: Callable[[Any], object] | None, value: Any) -> None:

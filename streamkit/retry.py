@@ -65,12 +65,9 @@ def call_with_retries(
 ) -> T:
     """Give what `attempt` gives, calling it again by the policy; the last error is raised as it is.
 
-    `pause` sleeps and must raise when the call is cancelled meanwhile; a delay that would pass `remaining` seconds is not
-    begun. Every error raised carries `attempts`.
+    `pause` sleeps and must raise when the call is cancelled meanwhile; a delay that would pass `remaining` seconds is
+    not begun. Every error that `attempt` raises is given its `attempts`.
     """
-    # Imported here: it costs as much as the rest of streamkit, and an import should not pay for it.
-    import tenacity
-
     spent = 0
     delay = 0.0
 
@@ -99,16 +96,36 @@ def call_with_retries(
             error.attempts = attempts
             raise
 
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(again),
-        wait=lambda state: delay,
-        sleep=pause,
-        before_sleep=tell,
-        reraise=True,
-    )
-    result: T = retrying(counted)
+    failure: StreamKitError | None = None
+    try:
+        result = counted()
+    except StreamKitError as error:
+        failure = error
+    if failure is not None:
+        import tenacity  # with the first failure: importing it takes 5 ms, and most calls never need it
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(again),
+            wait=lambda state: delay,
+            sleep=pause,
+            before_sleep=tell,
+            reraise=True,
+        )
+        result = retrying(_first_failing(failure, counted))
     budget.refill(spent)
     return result
+
+
+def _first_failing(error: StreamKitError, attempt: Callable[[], T]) -> Callable[[], T]:
+    """Give an attempt that fails with `error` when it is first called, as it has already, and then is the other."""
+    failures = [error]
+
+    def replayed() -> T:
+        if failures:
+            raise failures.pop()
+        return attempt()
+
+    return replayed
 
 
 def note_headers(error: ProviderError, headers: Mapping[str, str], policy: RetryPolicy) -> None:

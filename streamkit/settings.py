@@ -41,10 +41,11 @@ def _or_no_limit(seconds: float | None) -> float | None:
 class RetryPolicy:
     """When and how often to open again: `max_retries` times after the first attempt.
 
-    The delay before retry n (from 0) is random between 0 and min(max_interval, initial_interval * backoff_multiplier**n)
-    seconds ("full jitter", so that calls refused together do not come back together), unless the provider says how
-    long to wait. `retry_on` are HTTP statuses; connection failures and timeouts before the answer are retried too.
-    A Retry-After beyond `max_retry_after` seconds fails at once.
+    The delay before retry n (from 0) is random between 0 and
+    min(max_interval, initial_interval * backoff_multiplier**n) seconds ("full jitter", so that calls refused together
+    do not come back together), unless the provider says how long to wait. `retry_on` are HTTP statuses; connection
+    failures and timeouts before the answer are retried too. A Retry-After beyond `max_retry_after` seconds fails at
+    once.
     """
 
     max_retries: int = attrs.field(default=3, validator=[_not_negative, _whole])
@@ -59,9 +60,9 @@ class RetryPolicy:
 class Timeouts:
     """Five clocks, in seconds; None means no limit.
 
-    `connect`: one attempt to connect. `idle`: silence on the wire, headers included; any byte resets it. `first_chunk`: from
-    `get_stream` to the first chunk, over all attempts. `stall`: between chunks; keep-alives do not reset it, and it does
-    not run while the producer waits for a slow reader. `total`: everything; nothing resets it.
+    `connect`: one attempt to connect. `idle`: silence on the wire, headers included; any byte resets it.
+    `first_chunk`: from `get_stream` to the first chunk, over all attempts. `stall`: between chunks; keep-alives do not
+    reset it, and it does not run while the producer waits for a slow reader. `total`: everything; nothing resets it.
     """
 
     connect: float | None = attrs.field(default=10.0, converter=_or_no_limit, validator=_not_negative)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 import time
 
@@ -16,8 +18,8 @@ _BUCKETS = 40 * _PER_OCTAVE  # from 1 microsecond to days
 class Stats:
     """Seconds and counts of one stream, at any time, from any thread; None where nothing was measured yet.
 
-    `ttft` runs from `get_stream` to the first chunk, `elapsed` to the end or to now. `gap_p50` and `gap_p99` are between
-    batches delivered (what one read of the socket brought together), from a histogram of fixed size.
+    `ttft` runs from `get_stream` to the first chunk, `elapsed` to the end or to now. `gap_p50` and `gap_p99` are
+    between batches delivered (what one read of the socket brought together), from a histogram of fixed size.
     """
 
     def __init__(self, fold: Fold) -> None:
@@ -76,14 +78,10 @@ class Stats:
         return self._percentile(0.99)
 
     def _percentile(self, share: float) -> float | None:
-        gaps = self._gaps[:]
-        left = share * sum(gaps)
-        if not left:
+        up_to = list(itertools.accumulate(self._gaps))
+        if not up_to[-1]:
             return None
-        for bucket, count in enumerate(gaps):
-            left -= count
-            if left <= 0:
-                break
+        bucket = bisect.bisect_left(up_to, share * up_to[-1])
         return float(2 ** ((bucket + 0.5) / _PER_OCTAVE) / 1e6)
 
     def __repr__(self) -> str:

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["Watched", "Watchdog", "watchdog"]
+__all__ = ["Watchdog", "Watched", "watchdog"]
 
 logger = logging.getLogger("streamkit")
 
@@ -58,8 +58,8 @@ class Watchdog:
     def post(self, fn: Callable[[], object]) -> None:
         """Have `fn` run soon on the watchdog's thread.
 
-        Any thread, signal handler or finalizer may call it; it takes no lock. While nothing is watched, `fn` waits for the
-        next thing that is.
+        Any thread, signal handler or finalizer may call it; it takes no lock. While nothing is watched, `fn` waits for
+        the next thing that is.
         """
         self._inbox.put(fn)
 
@@ -90,7 +90,7 @@ class Watchdog:
                 self.post(_nothing)  # wakes the thread, which then ends
 
     def forked(self) -> None:
-        """Begin afresh in a child process, where the thread does not exist and locks may have been copied while held."""
+        """Begin afresh in a child process, where the thread does not exist and locks may have been held when copied."""
         orphans = list(self._keys)
         self._start_afresh()
         for watched in orphans:
@@ -156,5 +156,5 @@ def _isolated(fn: Callable[..., Any], *args: Any) -> Any:
 watchdog = Watchdog()
 """The process's own."""
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=watchdog.forked)

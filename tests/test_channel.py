@@ -130,7 +130,7 @@ class QueueAlike(RuleBasedStateMachine):
 
     def both(self, act: Callable[[queue.Queue[int]], object]) -> None:
         """Do the same to both: they give or raise the same."""
-        answers = []
+        answers: list[tuple[object, object]] = []
         for subject in (self.model, self.channel):
             try:
                 answers.append((act(subject), None))
@@ -399,7 +399,7 @@ def test_close_wakes_writers() -> None:
 
 @pytest.mark.parametrize("before", ["open", "close", "shutdown"])
 def test_shutdown_at_once_drops_what_is_unread(before: str) -> None:
-    """`shutdown(immediate=True)` drops the unread items, also of a channel closed before; `join` does not wait for them."""
+    """`shutdown(immediate=True)` drops the unread items, also of a closed channel; `join` does not wait for them."""
     channel = of(1, 2, 3)
     channel.get()
     if before == "close":
@@ -595,6 +595,26 @@ def test_a_batch_that_does_not_fit_waits_for_half_the_room() -> None:
     assert list(range(5, 15)) == list(pipe.items)
 
 
+def test_room_that_came_before_the_flag_is_seen() -> None:
+    """A reader that took an item just before the writer raised its flag did not see it: the writer looks again."""
+
+    class Quick(Pipe[int]):
+        """A pipe whose items are all taken just before the flag goes up."""
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "alert" and value:
+                taken.extend(self.items)
+                self.items.clear()
+            object.__setattr__(self, name, value)
+
+    taken: list[int] = []
+    pipe = Quick(2)
+
+    assert pipe.put_many(range(5))
+    assert list(range(4)) == taken
+    assert [4] == list(pipe.items)
+
+
 def test_a_closed_pipe_takes_nothing() -> None:
     """`put_many` after the end gives False and leaves no trace."""
     pipe = Pipe[int]()
@@ -606,7 +626,7 @@ def test_a_closed_pipe_takes_nothing() -> None:
 
 
 def test_lift_frees_a_producer_for_good() -> None:
-    """After `lift` a blocked producer, and each later batch, goes on without a reader; a second lift changes nothing."""
+    """After `lift` a blocked producer, and each later batch, goes on without a reader; a second lift is nothing."""
     pipe = Pipe[int](2)
     waits = announce(pipe, "not_full")
     producer = Thread(lambda: pipe.put_many(range(50)) and pipe.put_many(range(50, 90)))
@@ -837,7 +857,7 @@ def test_flags_down_when_all_is_well() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timer signals")
 def test_signal_handlers_may_cut() -> None:
-    """Thousands of signals whose handler raises the flags while the main thread reads that very channel: no deadlock."""
+    """Thousands of signals whose handler raises the flags of the channel that the main thread reads: no deadlock."""
     pipes, cuts = [Pipe[int](3)], [0]
     enough = threading.Event()
 

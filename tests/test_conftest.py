@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import pytest
@@ -79,9 +80,8 @@ def test_the_model_is_optional(
 ) -> None:
     """Where the wheels are missing, tests of the model are skipped with the commands, unless they are required."""
     run.makepyfile(MODEL)
-    run.mkpydir("site")
     run.makepyfile(sitecustomize="import sys\nsys.modules['xllamacpp'] = None\n")
-    monkeypatch.setenv("PYTHONPATH", f"{run.path}:{CONFTEST.parents[1]}")
+    monkeypatch.setenv("PYTHONPATH", f"{run.path}{os.pathsep}{CONFTEST.parents[1]}")
     monkeypatch.setenv("STREAMKIT_REQUIRE_MODEL", required)
     result = run.runpytest_subprocess("-rs")
 

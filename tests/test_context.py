@@ -191,7 +191,7 @@ def test_a_deadline_before_the_cancel_stays_a_deadline(clock: list[float]) -> No
 
 
 def test_a_childs_deadline_before_its_parents_cancel_stays(clock: list[float]) -> None:
-    """What came first counts, also where the parent is cancelled between the child's deadline and the first question."""
+    """What came first counts, also where the parent is cancelled after the child's deadline, before any question."""
     parent = Context()
     child, heir = parent.child(5), parent.child(20)
     clock[0] += 10
@@ -413,6 +413,7 @@ class Calls:
         self.called = threading.Semaphore(0)
 
     def __call__(self) -> None:
+        """Count."""
         self.threads.append(threading.current_thread())
         self.called.release()
 
@@ -608,7 +609,7 @@ def test_callbacks_race_with_cancels() -> None:
             barrier.wait(PATIENCE)
             act()
 
-        acts = [unregister, ctx.cancel, functools.partial(ctx.on_cancel, calls)]
+        acts: list[Callable[[], object]] = [unregister, ctx.cancel, functools.partial(ctx.on_cancel, calls)]
         for thread in [started(functools.partial(at_once, act)) for act in acts]:
             thread.join(PATIENCE)
 
@@ -672,8 +673,7 @@ def test_a_cancel_that_nobody_waits_for_leaves_nothing_behind() -> None:
 
 
 def test_a_finalizer_may_cancel() -> None:
-    """`cancel` from `__del__`, run by the collector in the middle of contexts' and channels' own lines, does no harm."""
-    ended = list[Context]()
+    """`cancel` from `__del__`, run by the collector in the middle of lines of contexts and channels, does no harm."""
 
     class Dropped:
         def __init__(self, ctx: Context) -> None:
@@ -682,7 +682,6 @@ def test_a_finalizer_may_cancel() -> None:
 
         def __del__(self) -> None:
             self.ctx.cancel()
-            ended.append(self.ctx)
 
     channel, keeper, calls = Channel[int](1), Context(), Calls()
     unregister = keeper.on_cancel(calls)
@@ -701,7 +700,6 @@ def test_a_finalizer_may_cancel() -> None:
     gc.collect()
     unregister()
 
-    assert 300 == len(ended)
     assert all(calls.came() for _ in range(300))
     assert 300 == calls.count()
 
@@ -760,7 +758,7 @@ def test_signal_handlers_may_cancel(interrupting: Callable[[Callable[[], object]
 def handlers() -> Iterator[dict[int, object]]:
     """The handlers of SIGINT and SIGTERM before a test, put back after it."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield dict(before)
+    yield dict(before.items())
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -808,7 +806,7 @@ def test_a_second_sigint_interrupts(handlers: dict[int, object], capfd: pytest.C
 def test_a_second_sigint_does_not_break_off_the_first(
     handlers: dict[int, object], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A SIGINT that comes while the first is carried out cannot keep anybody from being told; the message comes once."""
+    """A SIGINT that comes while the first is carried out keeps nobody from being told; the message comes once."""
     ctx, alerts, told = Context(), list[str](), list[str]()
 
     class Watching:
@@ -1015,5 +1013,5 @@ def test_ctrl_c_frees_the_waiting_main_thread() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_contexts_work_in_a_forked_child() -> None:
-    """In a forked child contexts can be cancelled and waited for; what the parent registered runs in the parent only."""
+    """In a forked child contexts can be cancelled and waited for; what the parent registered runs there only."""
     assert "child cancelled: in the child; parent cancel deadline unregistered\n" == run(FORK)

@@ -101,7 +101,7 @@ CLASSES = pytest.mark.parametrize("cls", list(TREE), ids=lambda cls: cls.__name_
 
 def fields_of(cls: type[StreamKitError]) -> dict[str, Any]:
     """Give all attributes of a class with their defaults."""
-    return {name: value for base in cls.__mro__ for name, value in FIELDS.get(base, {}).items()}  # type: ignore[arg-type,call-overload]
+    return {name: value for base in cls.__mro__ for name, value in FIELDS.get(base, {}).items()}
 
 
 # -- the tree
@@ -109,7 +109,8 @@ def fields_of(cls: type[StreamKitError]) -> dict[str, Any]:
 
 def test_the_tree_is_whole() -> None:
     """The module defines these errors and no other, and exports each."""
-    defined = {value for value in vars(errors).values() if isinstance(value, type) and value.__module__ == errors.__name__}
+    classes = [value for value in vars(errors).values() if isinstance(value, type)]
+    defined = {cls for cls in classes if cls.__module__ == errors.__name__}
 
     assert set(TREE) == defined
     assert sorted([cls.__name__ for cls in TREE] + ["printable", "without_frames"]) == sorted(errors.__all__)
@@ -149,7 +150,7 @@ def test_fields_have_defaults(cls: type[StreamKitError]) -> None:
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_errors_can_be_pickled(cls: type[StreamKitError], protocol: int) -> None:
     """An error crosses to another process with its message and all that it carries."""
-    fields = {name: f"the {name}" for name in fields_of(cls)}
+    fields: dict[str, Any] = {name: f"the {name}" for name in fields_of(cls)}
     fields |= {"partial": ChatResponse(text="so far"), "attempts": 3, "retryable": True}
     error = cls("what happened", **fields)
     again = pickle.loads(pickle.dumps(error, protocol))

@@ -57,13 +57,13 @@ def test_none_is_no_limit(kind: Any, name: str) -> None:
 def test_there_is_no_unlimited_retrying(name: str) -> None:
     """None, which means no limit elsewhere, is refused in a retry policy."""
     with pytest.raises(ConfigError, match="no unlimited retrying"):
-        RetryPolicy(**{name: None})
+        RetryPolicy(**{name: None})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [math.inf, 2.5])
 def test_retries_are_whole(value: float) -> None:
     """Half a retry, or endlessly many, are refused."""
-    with pytest.raises(ConfigError, match="max_retries.*whole number"):
+    with pytest.raises(ConfigError, match=r"max_retries.*whole number"):
         RetryPolicy(max_retries=value)  # type: ignore[arg-type]
 
 
@@ -87,7 +87,7 @@ def test_statuses_may_come_in_any_sequence() -> None:
 @pytest.mark.parametrize("value", [429, "429", ["429"], [None], None])
 def test_what_is_no_status_is_refused(value: Any) -> None:
     """`retry_on` takes whole numbers only, and more than one at a time."""
-    with pytest.raises(ConfigError, match="retry_on=.*must be HTTP statuses"):
+    with pytest.raises(ConfigError, match=r"retry_on=.*must be HTTP statuses"):
         RetryPolicy(retry_on=value)
 
 

@@ -24,6 +24,8 @@ BLOCK = 65_536
 MAX_LINE = 4_096
 """Bytes of a chunk's size line; http.client allows 65,536."""
 MAX_TRAILERS = 65_536
+MAX_SIZES = 1_024
+"""Size lines of chunks that are remembered for an answer."""
 
 # What the reader expects next in a chunked body.
 _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
@@ -43,6 +45,7 @@ class Response(http.client.HTTPResponse):
         self._expect = _SIZE
         self._left = 0  # bytes left of the running chunk
         self._rest = b""  # an unfinished size or trailer line
+        self._sizes: dict[bytes, int] = {}  # size lines, with their line ends, that were read and checked before
         self._trailers = 0
         self._failure: BadFraming | None = None  # raised once what came before it was given
 
@@ -122,6 +125,10 @@ class Response(http.client.HTTPResponse):
     def _take(self, data: bytes, pieces: list[bytes]) -> None:
         at, end = 0, len(data)
         while at < end:
+            if self._expect == _SIZE and not self._rest:
+                at = self._take_alike(data, at, pieces)
+                if at == end:
+                    break
             if self._expect == _DATA:
                 stop = at + self._left
                 if stop > end:
@@ -139,15 +146,33 @@ class Response(http.client.HTTPResponse):
             if newline < 0:
                 self._keep(data[at:])
                 break
-            line = data[at:newline].rstrip(b"\r") if not self._rest else self._line(data[at:newline])
-            at = newline + 1
+            whole = not self._rest
+            line = data[at:newline].rstrip(b"\r") if whole else self._line(data[at:newline])
+            sized = self._expect == _SIZE
             self._take_line(line)
+            if sized and whole and self._left and len(self._sizes) < MAX_SIZES:
+                self._sizes[data[at : newline + 1]] = self._left
+            at = newline + 1
             if self.fp is None:
                 if at < end:
                     # More than the body was sent: what follows could be taken for the next request's answer.
                     with contextlib.suppress(OSError):
                         self._sock.shutdown(socket.SHUT_RDWR)
                 break
+
+    def _take_alike(self, data: bytes, at: int, pieces: list[bytes]) -> int:
+        """Take whole chunks whose size line was read and checked before: a look-up instead, as sizes recur in an answer."""
+        sizes, find, add = self._sizes, data.find, pieces.append
+        while True:
+            begin = find(b"\n", at) + 1
+            size = sizes.get(data[at:begin])
+            if size is None:
+                return at
+            stop = begin + size
+            if data[stop : stop + 2] != b"\r\n":
+                return at
+            add(data[begin:stop])
+            at = stop + 2
 
     def _keep(self, piece: bytes) -> None:
         if len(self._rest) + len(piece) > MAX_LINE:

@@ -19,7 +19,7 @@ from streamkit.transport.http1 import Response
 from streamkit.transport.slot import current_slot
 from streamkit.types.secret import Secret
 
-__all__ = ["SecretHeaders", "new_session", "settings_for"]
+__all__ = ["SecretHeaders", "environment", "new_session", "settings_for"]
 
 POOL_SIZE = 128
 """Idle connections kept for one host: as many streams may end at once without losing theirs."""
@@ -106,6 +106,19 @@ def new_session() -> requests.Session:
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+_VARIABLES = [
+    variable
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+    for variable in (name, name.upper())
+] + ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
+"""What requests and `settings_for` read of the environment."""
+
+
+def environment() -> tuple[str | None, ...]:
+    """Give what the environment says of proxies and CA bundles; while it stays, `settings_for` gives the same."""
+    return tuple(map(os.environ.get, _VARIABLES))
 
 
 def settings_for(session: requests.Session, url: str, *, own: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 from urllib3.util.wait import wait_for_read
@@ -19,7 +19,7 @@ from streamkit.codec import HttpRequest
 from streamkit.errors import ResponseTooLarge, StreamKitError
 from streamkit.transport.faults import opening_error, reading_error
 from streamkit.transport.http1 import Response
-from streamkit.transport.pool import SecretHeaders, new_session, settings_for
+from streamkit.transport.pool import SecretHeaders, environment, new_session, settings_for
 from streamkit.transport.slot import SocketSlot
 
 __all__ = ["Answer", "Transport"]
@@ -43,6 +43,7 @@ class Transport:
         self._own: requests.Session | None = None
         self._pid = os.getpid()
         self._lock = threading.Lock()  # guards the making of _own
+        self._last: _Groundwork | None = None
 
     def open(self, request: HttpRequest, slot: SocketSlot, *, connect: float | None, idle: float | None) -> Answer:
         """Send a request and give its answer as soon as the headers are there, whatever the status.
@@ -72,17 +73,26 @@ class Transport:
             return Answer(response, slot, url=_shown(request.url), idle=idle)
 
     def _send(self, session: requests.Session, request: HttpRequest, timeout: Any) -> requests.Response:
-        prepared = session.prepare_request(
-            requests.Request(
-                "POST",
-                request.url,
-                headers=dict(request.headers),
-                data=request.body,
-                auth=SecretHeaders(request.secrets),
-            )
-        )
-        settings = settings_for(session, request.url, own=self._given is None)
-        return session.send(prepared, timeout=timeout, allow_redirects=False, **settings)
+        groundwork = self._groundwork(session, request.url)
+        prepared = groundwork.request.copy()
+        headers = {**groundwork.request.headers, **request.headers}  # a session of the user's may have some of its own
+        prepared.prepare_headers({name: value for name, value in headers.items() if name != "Content-Length"})
+        prepared.prepare_body(request.body, None)
+        prepared.prepare_auth(SecretHeaders(request.secrets), request.url)
+        return session.send(prepared, timeout=timeout, allow_redirects=False, **groundwork.settings)
+
+    def _groundwork(self, session: requests.Session, url: str) -> _Groundwork:
+        """Give what the last request to this address was sent with, unless the environment has changed since.
+
+        Preparing it anew takes 0.15 ms of the 1 ms that a first token takes on loopback. A session of the user's may change
+        at any time, so for that it is done each time.
+        """
+        if self._given is not None:
+            return _Groundwork.of(session, url, own=False)
+        found = self._last
+        if found is None or found.url != url or found.environment != environment():
+            found = self._last = _Groundwork.of(session, url, own=True)
+        return found
 
     def _session(self) -> requests.Session:
         if self._given is not None:
@@ -99,6 +109,21 @@ class Transport:
         own, self._own = self._own, None
         if own is not None:
             own.close()
+
+
+class _Groundwork(NamedTuple):
+    """A request without headers, body and key, and what of session and environment goes with it."""
+
+    url: str
+    environment: tuple[str | None, ...]
+    request: requests.PreparedRequest
+    settings: dict[str, Any]
+
+    @classmethod
+    def of(cls, session: requests.Session, url: str, *, own: bool) -> _Groundwork:
+        # With an auth, be it empty, requests looks for no key in netrc or the URL.
+        request = session.prepare_request(requests.Request("POST", url, auth=SecretHeaders({})))
+        return cls(url, environment(), request, settings_for(session, url, own=own))
 
 
 class Answer:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import attrs
 
-from streamkit.errors import ConfigError
+from streamkit.errors import ConfigError, printable
 from streamkit.types.messages import Message
 
 __all__ = ["AnyTool", "ChatRequest", "ResponseFormat", "Tool"]
@@ -60,29 +60,53 @@ class ResponseFormat:
     strict: bool = True
 
 
+def _is(*kinds: type) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    """Make a validator for a value of one of these types, or None; a bool is no number."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise ConfigError(f"{attribute.name} must be {wanted}, not {printable(repr(value), 100)}")
+
+    return check
+
+
+def _all_texts(_: object, attribute: attrs.Attribute[Any], value: tuple[Any, ...]) -> None:
+    if not all(isinstance(text, str) for text in value):
+        raise ConfigError(f"{attribute.name} must be texts, not {printable(repr(value), 100)}")
+
+
+def _tuple(value: Sequence[str]) -> tuple[str, ...]:
+    # A function of our own: attrs asks a converter for its signature, which takes 2 ms for the builtin `tuple`.
+    return tuple(value)
+
+
+_NUMBER, _COUNT, _TEXT, _MAPPING = _is(int, float), _is(int), _is(str), _is(Mapping)
+
+
 @attrs.frozen(kw_only=True)
 class ChatRequest:
     """One request. None or empty means: not asked for, so not sent."""
 
-    model: str
+    model: str = attrs.field(validator=_TEXT)
     messages: tuple[Message, ...] = ()
-    temperature: float | None = None
-    max_tokens: int | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
+    temperature: float | None = attrs.field(default=None, validator=_NUMBER)
+    max_tokens: int | None = attrs.field(default=None, validator=_COUNT)
+    top_p: float | None = attrs.field(default=None, validator=_NUMBER)
+    top_k: int | None = attrs.field(default=None, validator=_COUNT)
+    stop: tuple[str, ...] = attrs.field(default=(), converter=_tuple, validator=_all_texts)
+    seed: int | None = attrs.field(default=None, validator=_COUNT)
     tools: tuple[Tool, ...] = ()
-    tool_choice: str | None = None
+    tool_choice: str | None = attrs.field(default=None, validator=_TEXT)
     """auto, none, required, or the name of a tool."""
     parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
     thinking: bool = False
-    thinking_budget: int | None = None
-    reasoning_effort: str | None = None
+    thinking_budget: int | None = attrs.field(default=None, validator=_COUNT)
+    reasoning_effort: str | None = attrs.field(default=None, validator=_TEXT)
     prompt_caching: bool = False
-    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    provider_options: Mapping[str, Any] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False, validator=_MAPPING)
+    provider_options: Mapping[str, Any] = attrs.field(factory=dict, validator=_MAPPING)
 
     @property
     def system(self) -> tuple[Message, ...]:

@@ -70,3 +70,26 @@ def test_system_and_conversation() -> None:
 def test_what_a_repr_leaves_out() -> None:
     """Headers may carry credentials."""
     assert "hidden" not in repr(ChatRequest(model="m", headers={"X-Key": "hidden"}))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"temperature": "hot"},
+        {"temperature": True},
+        {"max_tokens": 1.5},
+        {"top_p": []},
+        {"top_k": "5"},
+        {"stop": (1,)},
+        {"seed": "x"},
+        {"tool_choice": 5},
+        {"thinking_budget": 5000.0},
+        {"reasoning_effort": 3},
+        {"headers": "X-A: b"},
+        {"provider_options": [1]},
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_by_name(fields: dict[str, Any]) -> None:
+    """It is refused where it is set, before any provider's codec can stumble over it."""
+    with pytest.raises(ConfigError, match=next(iter(fields))):
+        ChatRequest(model="m", **fields)
