@@ -44,9 +44,8 @@ test-all: ## run the tests on each Python of VERSIONS that is found
 
 cover: $(VENV)/.test local-if-possible ## run the tests and report what they do not reach
 	$(PY) -m coverage erase
-	$(PY) -m coverage run -m pytest $(ARGS)
-	$(PY) -m coverage combine --quiet
-	$(PY) -m coverage report
+	$(PY) -m coverage run -m pytest $(ARGS); status=$$?; \
+	$(PY) -m coverage combine --quiet && $(PY) -m coverage report && exit $$status
 
 bench: $(VENV)/.bench ## run the benchmarks
 	$(PY) -m benchmarks $(ARGS)

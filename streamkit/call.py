@@ -297,6 +297,8 @@ class _Attempts:
             body = answer.excerpt(call.limits.error_body)
         finally:
             answer.close()
+        for secret in request.secrets.values():  # here already: a text that is shortened later may show half a key
+            body = secret.redact(body.decode("latin-1")).encode("latin-1")
         error = call.provider.codec.error(call.provider.name, answer.status, answer.headers, body)
         note_headers(error, answer.headers, call.retry_policy)
         raise error

@@ -53,12 +53,16 @@ Key = str | Secret | Callable[[], str]
 
 @attrs.frozen(kw_only=True)
 class HttpRequest:
-    """One POST: `secrets` are headers that carry a key, kept apart so that they print as [REDACTED]."""
+    """One POST: `secrets` are headers that carry a key, kept apart so that they print as [REDACTED].
+
+    `direct` passes by the proxies of the environment: for a server of our own on this machine.
+    """
 
     url: str
     body: bytes = attrs.field(repr=False)
     headers: Mapping[str, str] = attrs.field(factory=dict)
     secrets: Mapping[str, Secret] = attrs.field(factory=dict)
+    direct: bool = False
 
 
 class Provider(Protocol):

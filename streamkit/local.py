@@ -214,9 +214,8 @@ def _failure(process: subprocess.Popen[bytes], errors: IO[bytes], late: float | 
 
 
 def _close_pipes(process: subprocess.Popen[bytes]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
+    for pipe in filter(None, (process.stdin, process.stdout)):
+        pipe.close()
 
 
 _server = ModelServer()
@@ -233,6 +232,6 @@ def _after_fork() -> None:
     _server = ModelServer()  # the old one's lock may be held by a thread that does not exist here
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch  # Windows has no fork
     os.register_at_fork(after_in_child=_after_fork)
 atexit.register(lambda: _server.stop())

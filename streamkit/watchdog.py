@@ -5,12 +5,11 @@ almost nothing: either can run in the middle of any line, also one that holds a 
 which is a single `SimpleQueue.put`. (A handler that called `Event.set` or `queue.Queue.put` deadlocked within a few
 hundred tries when its own thread was using that object.)
 
-The thread starts with the first thing watched and ends with the last. It never runs users' callbacks.
+The thread starts with the first thing watched and ends a moment after the last. It never runs users' callbacks.
 """
 
 from __future__ import annotations
 
-import functools
 import heapq
 import itertools
 import logging
@@ -24,6 +23,10 @@ from typing import Any, Protocol
 __all__ = ["Watchdog", "Watched", "watchdog"]
 
 logger = logging.getLogger("streamkit")
+
+PATROL = 0.1
+"""Seconds between two rounds of the thread. In a round it ends if nothing is watched any more; so neither the beginning
+nor the end of a stream has to wake it, and one call after another finds it running (0.2 ms of a first token's 1 ms)."""
 
 _TICK = 0.001
 """Seconds at least between two looks at the same thing: one that always answered "now" would keep messages waiting."""
@@ -46,7 +49,7 @@ class Watchdog:
         self._start_afresh()
 
     def _start_afresh(self) -> None:
-        self._lock = threading.Lock()  # guards _keys, _watched and _thread; post() never takes it
+        self._lock = threading.Lock()  # guards all but _inbox; post() never takes it
         self._keys: dict[Watched, int] = {}
         self._watched: dict[int, Watched] = {}
         self._serial = itertools.count()
@@ -64,7 +67,7 @@ class Watchdog:
         self._inbox.put(fn)
 
     def watch(self, watched: Watched) -> None:
-        """Check `watched` now, and then whenever it asks, until `unwatch`."""
+        """Check `watched` now, on this thread, and then whenever it asks, until `unwatch`."""
         with self._lock:
             key = next(self._serial)
             self._keys[watched], self._watched[key] = key, watched
@@ -77,17 +80,21 @@ class Watchdog:
                     self._thread = None
                     self.post(_nothing)  # start() may have been interrupted when the thread ran already: it then ends
                     raise
-        self.post(functools.partial(self._look, key))
+        when = self._look(key)
+        if when is not None and when < time.monotonic() + PATROL:
+            self.post(_nothing)  # wakes the thread, which might otherwise come too late
 
     def unwatch(self, watched: Watched) -> None:
-        """Forget `watched`; the last one ends the thread."""
+        """Forget `watched`. After the last one the thread ends, at its next round."""
         with self._lock:
             key = self._keys.pop(watched, None)
-            if key is None:
-                return
-            del self._watched[key]
-            if not self._watched:
-                self.post(_nothing)  # wakes the thread, which then ends
+            if key is not None:
+                del self._watched[key]
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is watched, so that the thread, if there is one, is about to end."""
+        return not self._watched
 
     def forked(self) -> None:
         """Begin afresh in a child process, where the thread does not exist and locks may have been held when copied."""
@@ -102,42 +109,54 @@ class Watchdog:
 
     def _turn(self) -> bool:
         """Wait for a message or the next time; a method of its own, so that nothing handled stays alive in a frame."""
+        late = False
         try:
             fn = self._inbox.get(timeout=self._time_left())
         except queue.Empty:
-            fn = _nothing
+            fn, late = _nothing, True
         if self._thread is not threading.current_thread():  # watch() failed after all, and another took over
             self.post(fn)
             return False
         _isolated(fn)
         del fn
-        now = time.monotonic()
-        while self._due and self._due[0][0] <= now:
-            self._look(heapq.heappop(self._due)[1])
-        if len(self._due) > 64 + 2 * len(self._watched):
-            self._due = [entry for entry in self._due if entry[1] in self._watched]
-            heapq.heapify(self._due)
-        if self._watched:
-            return True
+        for key in self._take_due():
+            self._look(key)
         with self._lock:
-            if self._watched or not self._inbox.empty():
+            if self._watched or not late or not self._inbox.empty():
                 return True
             self._due.clear()
             self._thread = None
             return False
 
-    def _time_left(self) -> float | None:
-        """Give the seconds to the next look, if there is one; never more than a lock can wait."""
-        return min(max(0.0, self._due[0][0] - time.monotonic()), threading.TIMEOUT_MAX) if self._due else None
+    def _time_left(self) -> float:
+        """Give the seconds to the next look or the next round, whichever is sooner."""
+        with self._lock:
+            return min(max(0.0, self._due[0][0] - time.monotonic()), PATROL) if self._due else PATROL
 
-    def _look(self, key: int) -> None:
+    def _take_due(self) -> list[int]:
+        """Take the keys whose time has come."""
+        keys = []
+        now = time.monotonic()
+        with self._lock:
+            while self._due and self._due[0][0] <= now:
+                keys.append(heapq.heappop(self._due)[1])
+            if len(self._due) > 64 + 2 * len(self._watched):
+                self._due = [entry for entry in self._due if entry[1] in self._watched]
+                heapq.heapify(self._due)
+        return keys
+
+    def _look(self, key: int) -> float | None:
         """Check what has this key, if it is still watched, and note when to look again."""
         watched = self._watched.get(key)
-        if watched is not None:
-            now = time.monotonic()
-            when = _isolated(watched.check, now)
-            if when is not None:
-                heapq.heappush(self._due, (max(when, now + _TICK), key))
+        if watched is None:
+            return None
+        now = time.monotonic()
+        when: float | None = _isolated(watched.check, now)
+        if when is not None:
+            when = max(when, now + _TICK)
+            with self._lock:
+                heapq.heappush(self._due, (when, key))
+        return when
 
 
 def _nothing() -> None:

@@ -242,6 +242,14 @@ def test_a_forked_child_has_a_server_of_its_own(tmp_path: pathlib.Path) -> None:
     assert "None None False\n" == run_and_wait_for_its_server(tmp_path, body).stdout
 
 
+def test_nothing_to_forget(make: Make) -> None:
+    """Forgetting a server that was never started changes nothing: it can still be started."""
+    server = make(SERVE)
+    server.forget()
+
+    assert server.address() == f"http://pid/{server.pid}"
+
+
 # -- the wheels and the machine
 
 

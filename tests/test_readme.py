@@ -39,7 +39,7 @@ def test_readme_snippets_run(
     blocks = snippets(README)
 
     for block in blocks:
-        exec(compile(block, str(README), "exec"), namespace)  # noqa: S102 - running the README is the point
+        exec(compile(block, str(README), "exec"), namespace)  # running the README is the point
     for name in ("client", "claude", "fake"):
         namespace[name].close()  # type: ignore[attr-defined]  # the README's clients
 

@@ -193,7 +193,7 @@ def test_a_stray_thread_hands_on_what_it_took(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_first_look_is_at_once() -> None:
-    """What is watched is looked at right away, on the watchdog's own thread."""
+    """What is watched is looked at right away, by whoever has it watched: that spares waking the thread."""
     watchdog, alarm = Watchdog(), Alarm()
     before = time.monotonic()
     watchdog.watch(alarm)
@@ -201,7 +201,7 @@ def test_first_look_is_at_once() -> None:
     watchdog.unwatch(alarm)
 
     assert before <= alarm.looks[0] <= time.monotonic()
-    assert {"streamkit-watchdog"} == alarm.threads
+    assert {threading.current_thread().name} == alarm.threads
 
 
 def test_next_look_is_when_it_asked() -> None:
@@ -373,10 +373,9 @@ def test_a_finalizer_may_post() -> None:
             watchdog.unwatch(alarm)
     finally:
         gc.set_threshold(*threshold)
-    gc.collect()
-
-    assert all(heard.acquire(timeout=PATIENCE) for _ in range(300))
-
+    for _ in range(300):
+        while not heard.acquire(timeout=0.1):
+            gc.collect()  # again and again: one that finds another thread collecting does nothing
     watchdog.unwatch(keeper)
 
 

@@ -161,7 +161,7 @@ class Response(http.client.HTTPResponse):
                 break
 
     def _take_alike(self, data: bytes, at: int, pieces: list[bytes]) -> int:
-        """Take whole chunks whose size line was read and checked before: a look-up instead, as sizes recur in an answer."""
+        """Take whole chunks whose size line was read and checked before: sizes recur, and a look-up is cheaper."""
         sizes, find, add = self._sizes, data.find, pieces.append
         while True:
             begin = find(b"\n", at) + 1

@@ -109,9 +109,7 @@ def new_session() -> requests.Session:
 
 
 _VARIABLES = [
-    variable
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-    for variable in (name, name.upper())
+    variable for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for variable in (name, name.upper())
 ] + ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
 """What requests and `settings_for` read of the environment."""
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from streamkit.cli import main
-from streamkit.testing import ProviderServer, Stall, chat_answer, error_answer
+from streamkit.testing import ProviderServer, ReceivedRequest, Stall, chat_answer, error_answer
 from tests.embedded import embedded
 
 
@@ -288,6 +288,38 @@ def test_a_cancelled_turn_is_kept(server: ProviderServer, monkeypatch: pytest.Mo
 
     assert 0 == main(["chat"])
     assert [("user", "one"), ("assistant", "fir"), ("user", "two")] == asked(server, 1)
+
+
+def test_a_turn_cancelled_before_its_first_word_is_forgotten(
+    server: ProviderServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After Ctrl-C while nothing had come yet the question is as if never asked."""
+    monkeypatch.setattr(sys, "stdin", Typed("one\ntwo\n"))
+
+    def interrupt(request: ReceivedRequest) -> Stall:
+        os.kill(os.getpid(), signal.SIGINT)
+        return Stall()
+
+    server.reply(interrupt)
+    server.reply(chat_answer("second"))
+
+    assert 0 == main(["chat"])
+    assert [("user", "two")] == asked(server, 1)
+
+
+def test_ctrl_c_before_anything_is_asked(
+    server: ProviderServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C while the input is read is code 130, without a traceback."""
+
+    class Endless(io.StringIO):
+        def read(self, size: int | None = -1, /) -> str:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", Endless())
+
+    assert 130 == main(["chat"])
+    assert "\n[Cancelled by user]\n" == capsys.readouterr().err
 
 
 # -- a process of its own
