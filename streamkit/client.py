@@ -80,8 +80,9 @@ class Client:
 
     def chat(self, model: str | None = None) -> ChatBuilder:
         """Begin a request to `model`, or to the provider's default one where it has such (`Local` has)."""
-        name = model or getattr(self.provider, "default_model", "")
-        return ChatBuilder(client=self, request=ChatRequest(model=name), settings=self._defaults)
+        if model is None:
+            model = str(getattr(self.provider, "default_model", ""))
+        return ChatBuilder(client=self, request=ChatRequest(model=model), settings=self._defaults)
 
     def model(self, name: str) -> Model:
         """Give a model that is asked through this client's pool, retries, timeouts, limits and hooks."""

@@ -395,6 +395,7 @@ def test_a_waiting_thread_is_freed_at_once() -> None:
 def test_wait_says_so_when_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system gives no thread, `wait` raises an error of the tree and leaves nothing behind."""
     ctx = Context()
+    assert watchdog_ended()  # of the test before
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(StreamKitError, match="no thread can be started"):
         ctx.wait(1)
@@ -571,6 +572,7 @@ def test_one_callback_without_a_thread_costs_the_others_nothing(
 def test_on_cancel_says_so_when_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system gives no thread, `on_cancel` raises an error of the tree and registers nothing."""
     ctx, ended = Context(), Context(0)
+    assert watchdog_ended()  # of the test before
     monkeypatch.setattr(threading.Thread, "start", refuse)
     for scope in (ctx, ended):
         with pytest.raises(StreamKitError, match="no thread can be started"):

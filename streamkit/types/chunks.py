@@ -20,6 +20,7 @@ from typing import Any, Literal
 import attrs
 
 from streamkit.errors import StreamKitError
+from streamkit.types.nothing import NOTHING
 from streamkit.types.usage import Usage
 
 __all__ = [
@@ -65,7 +66,7 @@ class Source:
     title: str | None = None
     id: str | None = None
     text: str | None = None
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = NOTHING
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +75,7 @@ class ResponseInfoFields:
 
     id: str | None = None
     model: str | None = None
-    provider_metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    provider_metadata: Mapping[str, Any] = NOTHING
 
 
 class _Aliases:
@@ -100,7 +101,7 @@ class TextChunk(_Aliases):
 
     content: str
     index: int
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = NOTHING
     type: Literal["text"] = "text"
 
 
@@ -110,7 +111,7 @@ class ThinkingChunk(_Aliases):
 
     content: str
     index: int
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = NOTHING
     type: Literal["thinking"] = "thinking"
 
 
@@ -121,7 +122,7 @@ class ToolCallStartChunk(_Aliases):
     tool_call_id: str
     tool_name: str
     index: int
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = NOTHING
     content: Literal[""] = ""
     type: Literal["tool_call_start"] = "tool_call_start"
 
@@ -133,7 +134,7 @@ class ToolCallDeltaChunk(_Aliases):
     tool_call_id: str
     tool_input: str
     index: int
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = NOTHING
     content: Literal[""] = ""
     type: Literal["tool_call_delta"] = "tool_call_delta"
 
@@ -147,7 +148,7 @@ class ToolCallChunk(_Aliases):
     tool_input: str
     arguments: Any = None
     index: int
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = NOTHING
     content: Literal[""] = ""
     type: Literal["tool_call"] = "tool_call"
 
@@ -161,7 +162,7 @@ class ToolResultChunk(_Aliases):
     tool_output: str
     is_error: bool = False
     index: int
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = NOTHING
     content: Literal[""] = ""
     type: Literal["tool_result"] = "tool_result"
 
@@ -172,7 +173,7 @@ class SourceChunk(_Aliases):
 
     source: Source
     index: int
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = NOTHING
     content: Literal[""] = ""
     type: Literal["source"] = "source"
 
@@ -186,7 +187,7 @@ class StepFinishChunk(_Aliases):
     usage: Usage
     response: ResponseInfoFields
     index: int
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = NOTHING
     content: Literal[""] = ""
     type: Literal["step_finish"] = "step_finish"
 
@@ -199,7 +200,7 @@ class FinishChunk(_Aliases):
     usage: Usage
     response: ResponseInfoFields
     index: int
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = NOTHING
     content: Literal[""] = ""
     type: Literal["finish"] = "finish"
 
@@ -210,7 +211,7 @@ class ErrorChunk(_Aliases):
 
     error: StreamKitError
     index: int
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = NOTHING
     content: Literal[""] = ""
     type: Literal["error"] = "error"
 
@@ -242,6 +243,6 @@ def plain_text(content: str, index: int) -> TextChunk:
     chunk = TextChunk.__new__(TextChunk)
     _set_content(chunk, content)
     _set_index(chunk, index)
-    _set_metadata(chunk, {})
+    _set_metadata(chunk, NOTHING)
     _set_type(chunk, "text")
     return chunk

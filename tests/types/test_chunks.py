@@ -28,6 +28,7 @@ from streamkit.types import (
     Usage,
 )
 from streamkit.types.chunks import plain_text
+from streamkit.types.nothing import NOTHING
 
 CHUNKS: list[Any] = [
     TextChunk(content="a", index=0),
@@ -76,10 +77,10 @@ def test_chunks_travel(chunk: Any) -> None:
     assert chunk != attrs.evolve(chunk, index=99)
 
 
-def test_metadata_is_each_chunks_own() -> None:
-    """What one chunk's metadata is given does not show on another."""
-    assert TextChunk(content="", index=0).metadata is not TextChunk(content="", index=0).metadata
-    assert plain_text("", 0).metadata is not plain_text("", 0).metadata
+def test_a_chunk_without_metadata_shares_what_cannot_be_changed() -> None:
+    """Whichever way it was made, it holds the one empty mapping."""
+    assert NOTHING is TextChunk(content="", index=0).metadata
+    assert NOTHING is plain_text("", 0).metadata
 
 
 def test_plain_text_makes_the_same_chunk() -> None:
