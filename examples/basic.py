@@ -11,8 +11,7 @@ from __future__ import annotations
 import sys
 
 from streamkit import Cancelled, Client, Context, StreamKitError, cancel_on_signals
-from streamkit.providers.local import Local
-from streamkit.providers.openai_chat import OpenAI
+from streamkit.providers import Local, OpenAI
 
 SYSTEM = "You are a helpful technical writer. Provide clear, detailed explanations."
 PROMPT = "Write a comprehensive guide to Go error handling patterns. Include examples."

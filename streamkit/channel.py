@@ -10,6 +10,7 @@ room, a cancel) raises one flag, `alert`, so that an item costs one attribute lo
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -17,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
+from streamkit.context import wait_at_once
 from streamkit.errors import ChannelClosed
 
 __all__ = ["Channel", "Outcome", "Pipe"]
@@ -105,7 +107,7 @@ class Pipe(Generic[T]):
             self.alert = True
             # Looked at again after the flag is up: a reader that popped before it saw the flag will not wake us.
             if self._is_full():
-                self.not_full.wait()
+                self.not_full.wait(wait_at_once(math.inf))
             self._writers -= 1
         return False
 
@@ -227,10 +229,10 @@ class Pipe(Generic[T]):
             if writer:
                 self.alert = True
             while not ready():
-                left = None if until is None else until - time.monotonic()
-                if left is not None and left <= 0:
+                left = math.inf if until is None else until - time.monotonic()
+                if left <= 0:
                     raise late
-                condition.wait(left)
+                condition.wait(wait_at_once(left))
         finally:
             self._writers -= writer
 
@@ -243,7 +245,7 @@ class Pipe(Generic[T]):
 def _until(timeout: float | None) -> float | None:
     if timeout is not None and timeout < 0:
         raise ValueError("'timeout' must be a non-negative number")  # as queue.Queue says
-    return None if timeout is None else time.monotonic() + min(timeout, threading.TIMEOUT_MAX)
+    return None if timeout is None else time.monotonic() + timeout
 
 
 class Channel(queue.Queue[T]):

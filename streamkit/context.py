@@ -20,9 +20,12 @@ import attrs
 from streamkit.errors import Cancelled, ConfigError, ContextError, DeadlineExceeded, StreamKitError
 from streamkit.watchdog import Watched, watchdog
 
-__all__ = ["Context", "cancel_on_signals"]
+__all__ = ["Context", "cancel_on_signals", "wait_at_once"]
 
 logger = logging.getLogger("streamkit")
+
+_NAP = 0.1
+"""Seconds that the main thread waits at once."""
 
 
 class Watcher(Protocol):
@@ -106,7 +109,7 @@ class Context:
         try:
             _start(functools.partial(watchdog.watch, waiter))
             while not self.cancelled and (left := until - time.monotonic()) > 0:
-                waiter.event.wait(min(left, threading.TIMEOUT_MAX))
+                waiter.event.wait(wait_at_once(left))
             return self.cancelled
         finally:
             watchdog.unwatch(waiter)
@@ -282,6 +285,15 @@ def _logged(fn: Callable[[], object]) -> None:
         fn()
     except Exception:
         logger.exception("an on_cancel callback raised")
+
+
+def wait_at_once(seconds: float) -> float:
+    """Give how many of these seconds the calling thread may wait for a lock at once: a short while in the main thread.
+
+    Handlers run in the main thread, and a signal that comes in the microseconds between its last line of Python and the
+    wait does not end the wait (on Windows none ever does): Ctrl-C would be heard when the wait is over.
+    """
+    return min(seconds, _NAP if threading.current_thread() is threading.main_thread() else threading.TIMEOUT_MAX)
 
 
 @contextmanager

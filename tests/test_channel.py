@@ -938,6 +938,27 @@ def test_a_forked_pipe_can_be_locked(held: bool) -> None:
     assert pipe.put_many([1])
 
 
+@pytest.mark.parametrize("main", [True, False])
+def test_the_main_thread_never_waits_long_at_once(main: bool) -> None:
+    """A signal may come too late to end a wait and too early to be seen before it, so the main thread looks up often."""
+    pipe = Pipe[int]()
+    waits: list[float | None] = []
+
+    class Slow(threading.Condition):
+        """Nobody comes the first three times; the fourth, somebody closes."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            pipe.closed = len(waits) == 4
+            return False
+
+    pipe.not_empty = Slow(pipe.mutex)
+    channel = joined(pipe)
+
+    assert [] == (list(channel) if main else Thread(lambda: list(channel)).result())
+    assert [0.1 if main else threading.TIMEOUT_MAX] * 4 == waits
+
+
 # -- outcomes
 
 

@@ -21,6 +21,7 @@ import pytest
 
 import streamkit
 from streamkit import context
+from streamkit import watchdog as watchdog_module
 from streamkit.channel import Channel
 from streamkit.context import Context, cancel_on_signals
 from streamkit.errors import Cancelled, ConfigError, DeadlineExceeded, StreamKitError
@@ -48,6 +49,12 @@ def watchdog_ended() -> bool:
 def refuse(thread: threading.Thread) -> None:
     """Stand in for `Thread.start` where the system gives no more threads."""
     raise RuntimeError("can't start new thread")
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watchdog makes its rounds far more often than usual, so that it ends soon after each test."""
+    monkeypatch.setattr(watchdog_module, "PATROL", 0.002)
 
 
 @pytest.fixture
@@ -390,6 +397,40 @@ def test_a_waiting_thread_is_freed_at_once() -> None:
     waiter.join(PATIENCE)
 
     assert [True] == freed
+
+
+def test_the_main_thread_waits_in_short_naps() -> None:
+    """A wait of the main thread is cut in naps, so that a signal which came just before one is heard after it."""
+    naps: list[float | None] = []
+    ctx = Context()
+
+    class Slow(threading.Event):
+        """Somebody cancels while this is waited for the third time, and nobody tells."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            naps.append(timeout)
+            if len(naps) == 3:
+                ctx.cancel()
+            return False
+
+    class Noted(dict):  # type: ignore[type-arg]
+        def __setitem__(self, key: int, watcher: context._Waiter) -> None:
+            watcher.event = Slow()
+            super().__setitem__(key, watcher)
+
+    ctx._watchers = Noted()
+
+    assert ctx.wait()
+    assert [0.1] * 3 == naps
+    assert 0.05 == context.wait_at_once(0.05)
+
+
+def test_other_threads_wait_as_long_as_it_takes() -> None:
+    """No handler runs in another thread, so its waits are as long as a lock can wait."""
+    elsewhere = list[float]()
+    started(lambda: elsewhere.append(context.wait_at_once(math.inf))).join(PATIENCE)
+
+    assert [threading.TIMEOUT_MAX] == elsewhere
 
 
 def test_wait_says_so_when_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import queue
+import socket
 import threading
 import time
 import weakref
@@ -58,15 +59,35 @@ def finish(index: int, usage: Usage | None = None) -> StepFinishChunk:
 HELLO: BATCHES = [[text("Hello", 0), text(" ", 1)], [text("world", 2), finish(3)]]
 
 
-def giving(batches: BATCHES, error: BaseException | None = None, gate: threading.Event | None = None) -> Source:
-    """Give a source of these batches, which then waits for the gate, and then ends, perhaps in an error."""
+class Gate:
+    """What holds a source as a silent socket does: until the test opens it, or the stream ends."""
+
+    def __init__(self) -> None:
+        self._ours, self._theirs = socket.socketpair()
+
+    def open(self) -> None:
+        """Let the source go on."""
+        self._ours.send(b"x")
+
+    def wait(self, run: Any) -> None:
+        """Wait, on the source's side."""
+        run.slot.hold(self._theirs)
+        self._theirs.recv(1)
+        run.slot.release()
+
+    def close(self) -> None:
+        """Open it for good."""
+        self._ours.close()
+
+
+def giving(batches: BATCHES, error: BaseException | None = None, gate: Gate | None = None) -> Source:
+    """Give a source of these batches, which then waits at the gate, and then ends, perhaps in an error."""
 
     def source(run: Any) -> Iterator[list[Chunk]]:
         run.answered({"X-Request-Id": "req_1"}, "req_1")
         yield from batches
         if gate is not None:
-            while not gate.is_set():  # as a read of a socket is: woken by the end of the stream
-                run.pause(5)
+            gate.wait(run)
         if error is not None:
             raise error
 
@@ -79,11 +100,12 @@ def start(source: Source, **settings: Any) -> ChatStream:
 
 
 @pytest.fixture
-def gate() -> Iterator[threading.Event]:
+def gate() -> Iterator[Gate]:
     """What holds a source; opened in the end."""
-    gate = threading.Event()
+    gate = Gate()
     yield gate
-    gate.set()
+    gate.close()
+    gate._theirs.close()
 
 
 def hello() -> ChatStream:
@@ -183,9 +205,8 @@ def test_empty_batches_are_nothing() -> None:
 
 
 @pytest.mark.parametrize("error", [None, StreamTruncated("cut")], ids=["whole", "failed"])
-def test_the_outcome_is_sticky(error: StreamKitError | None) -> None:
+def test_the_outcome_is_sticky(error: StreamKitError | None, gate: Gate) -> None:
     """Any number of readers, in any thread and order, at any time, get the very same answer."""
-    gate = threading.Event()
     stream = start(giving(HELLO, error, gate))
     barrier = threading.Barrier(9)
 
@@ -197,7 +218,7 @@ def test_the_outcome_is_sticky(error: StreamKitError | None) -> None:
     with ThreadPoolExecutor(8) as executor:
         reads = [executor.submit(read, number) for number in range(8)]
         barrier.wait()
-        gate.set()
+        gate.open()
         first = {read.result(5) for read in reads}
     again = {read_again() for read_again in [lambda: (id(stream.err.get()), id(stream.final.get()))] * 3}
 
@@ -205,7 +226,7 @@ def test_the_outcome_is_sticky(error: StreamKitError | None) -> None:
     assert error is stream.err.get()
 
 
-def test_the_outcome_can_be_asked_without_waiting(gate: threading.Event) -> None:
+def test_the_outcome_can_be_asked_without_waiting(gate: Gate) -> None:
     """`queue.Empty` while there is none; that does not lift the buffer's bound."""
     with start(giving(HELLO, gate=gate), buffer=2) as stream:
         for ask in (stream.err.get_nowait, stream.final.get_nowait, lambda: stream.err.get(timeout=0.01)):
@@ -232,7 +253,7 @@ def test_nobody_else_writes_to_a_stream() -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "shutdown"])
-def test_closing_the_channel_cancels_the_stream(how: str, gate: threading.Event) -> None:
+def test_closing_the_channel_cancels_the_stream(how: str, gate: Gate) -> None:
     """There would be no use in going on; the outcomes cannot be closed."""
     with start(giving(HELLO, gate=gate)) as stream:
         getattr(stream.err, how)()
@@ -291,16 +312,14 @@ def test_result_gives_the_response_or_raises() -> None:
             failed.result()
 
 
-def test_result_may_give_up_waiting(gate: threading.Event) -> None:
+def test_result_may_give_up_waiting(gate: Gate) -> None:
     """TimeoutError, and the stream goes on."""
     stream = start(giving(HELLO, gate=gate))
     with pytest.raises(TimeoutError, match="it goes on"):
         stream.result(timeout=0.01)
-    gate.set()
-    stream._run.pipe.open()  # wakes the source, whose gate is no part of the stream
+    gate.open()
 
-    assert not stream.ch.closed or stream.result().complete
-    stream.close()
+    assert stream.result(timeout=5).complete
 
 
 def test_an_error_raised_twice_gathers_no_frames() -> None:
@@ -315,7 +334,7 @@ def test_an_error_raised_twice_gathers_no_frames() -> None:
     assert 1 == len(set(lengths))
 
 
-def test_the_partial_response_can_be_had_at_any_time(gate: threading.Event) -> None:
+def test_the_partial_response_can_be_had_at_any_time(gate: Gate) -> None:
     """Not complete while live or failed; the final itself once there is one."""
     stream = start(giving(HELLO[:1], gate=gate))
     while stream.stats.chunks < 2:
@@ -332,7 +351,7 @@ def test_the_partial_response_can_be_had_at_any_time(gate: threading.Event) -> N
     assert whole.partial.complete
 
 
-def test_what_a_step_reports_is_in_the_partial(gate: threading.Event) -> None:
+def test_what_a_step_reports_is_in_the_partial(gate: Gate) -> None:
     """Usage and model that no chunk has brought yet."""
 
     def source(run: Any) -> Iterator[list[Chunk]]:
@@ -345,7 +364,7 @@ def test_what_a_step_reports_is_in_the_partial(gate: threading.Event) -> None:
         assert (7, "m") == (stream.partial.usage.total_tokens, stream.partial.response.model)
 
 
-def test_a_stream_tells_of_its_answer(gate: threading.Event) -> None:
+def test_a_stream_tells_of_its_answer(gate: Gate) -> None:
     """Headers and the provider's id of the request, as soon as it is open."""
     with start(giving(HELLO, gate=gate)) as stream:
         assert ({"X-Request-Id": "req_1"}, "req_1") == (stream.headers, stream.request_id)
@@ -362,7 +381,7 @@ def test_a_stream_prints_its_state(error: StreamKitError | None, state: str) -> 
     assert f"<ChatStream {state} chunks=4>" == repr(stream)
 
 
-def test_a_live_stream_prints_so(gate: threading.Event) -> None:
+def test_a_live_stream_prints_so(gate: Gate) -> None:
     """While it is."""
     with start(giving([], gate=gate)) as stream:
         assert "<ChatStream live chunks=0>" == repr(stream)
@@ -421,7 +440,7 @@ def test_a_batch_larger_than_the_buffer_passes_in_parts() -> None:
 # ---------------------------------------------------------------- ends from outside
 
 
-def test_a_cancelled_source_is_closed(gate: threading.Event) -> None:
+def test_a_cancelled_source_is_closed(gate: Gate) -> None:
     """Its `finally` runs, so that what it holds is let go."""
     closed = threading.Event()
 
@@ -438,7 +457,7 @@ def test_a_cancelled_source_is_closed(gate: threading.Event) -> None:
         assert closed.wait(2)
 
 
-def test_a_sleeping_source_wakes(gate: threading.Event) -> None:
+def test_a_sleeping_source_wakes(gate: Gate) -> None:
     """`pause` raises when the stream has ended; before that it gives nothing."""
     outcome: queue.SimpleQueue[object] = queue.SimpleQueue()
 
@@ -501,7 +520,7 @@ def test_a_source_without_a_deadline_has_no_remaining_time() -> None:
     ],
 )
 def test_a_clock_ends_a_stream_from_outside(
-    timeouts: Timeouts, batches: BATCHES, error_class: type, gate: threading.Event
+    timeouts: Timeouts, batches: BATCHES, error_class: type, gate: Gate
 ) -> None:
     """A source blocked in something else cannot do it; the chunks are kept."""
     stream = start(giving(batches, gate=gate), timeouts=timeouts)
@@ -512,7 +531,7 @@ def test_a_clock_ends_a_stream_from_outside(
     assert "Hello " * bool(batches) == said
 
 
-def test_a_stream_that_ended_is_not_timed(gate: threading.Event) -> None:
+def test_a_stream_that_ended_is_not_timed(gate: Gate) -> None:
     """Its clocks stop; `check` of the watchdog finds nothing to do."""
     stream = start(giving(HELLO), timeouts=Timeouts(total=5, stall=5, first_chunk=5))
     stream.result()
@@ -541,16 +560,11 @@ def test_a_finish_that_came_first_stands() -> None:
     assert "Hello world" == streams[0].result().text
 
 
-def test_closing_waits_for_the_thread(gate: threading.Event) -> None:
+def test_closing_waits_for_the_thread(gate: Gate) -> None:
     """But not for itself: an observer may close its own stream."""
     streams: queue.SimpleQueue[ChatStream] = queue.SimpleQueue()
-
-    def close(chunk: Chunk) -> None:
-        stream = streams.get(timeout=5)
-        stream.close()
-        streams.put(stream)
-
-    stream = start_opened(lambda run: [[text("x")], [text("y", 1)]], hooks=Hooks(on_chunk=close))
+    hooks = Hooks(on_chunk=lambda chunk: streams.get(timeout=5).close())
+    stream = start(giving([[text("x")]], gate=gate), hooks=hooks)
     streams.put(stream)
     with took(1.0):
         error = stream.err.get()
@@ -576,7 +590,7 @@ def test_a_thread_that_cannot_be_started_is_an_error(monkeypatch: pytest.MonkeyP
         hello()
 
 
-def test_a_context_that_ends_while_the_stream_starts_ends_it() -> None:
+def test_a_context_that_ends_while_the_stream_starts_ends_it(gate: Gate) -> None:
     """The moment between asking it and joining it is covered."""
     ctx = Context()
     attach = ctx.attach
@@ -586,18 +600,16 @@ def test_a_context_that_ends_while_the_stream_starts_ends_it() -> None:
         return attach(watcher)
 
     ctx.attach = cancelling  # type: ignore[method-assign]
-    gate = threading.Event()
+
+    def source(run: Any) -> Iterator[list[Chunk]]:
+        gate.wait(run)
+        yield []
+
     with pytest.raises(Cancelled, match="just now"):
-
-        def source(run: Any) -> Iterator[list[Chunk]]:
-            run.pause(30)
-            yield []
-
         start(source, ctx=ctx)
-    gate.set()
 
 
-def test_a_cancelled_context_takes_what_lies_unread(gate: threading.Event) -> None:
+def test_a_cancelled_context_takes_what_lies_unread(gate: Gate) -> None:
     """As every cancel does; the partial has it."""
     ctx = Context()
     stream = start(giving(HELLO[:1], gate=gate), ctx=ctx)
@@ -608,7 +620,7 @@ def test_a_cancelled_context_takes_what_lies_unread(gate: threading.Event) -> No
     assert "Hello " == stream.err.get().partial.text  # type: ignore[union-attr]
 
 
-def test_a_forked_child_finds_the_stream_ended(gate: threading.Event) -> None:
+def test_a_forked_child_finds_the_stream_ended(gate: Gate) -> None:
     """It has the chunks that had come, and an error that says where the stream lives on."""
     stream = start(giving(HELLO[:1], gate=gate))
     while stream.stats.chunks < 2:
@@ -624,7 +636,7 @@ def test_a_forked_child_finds_the_stream_ended(gate: threading.Event) -> None:
 # ---------------------------------------------------------------- who holds whom
 
 
-def test_a_dropped_stream_is_collected_at_once(gate: threading.Event) -> None:
+def test_a_dropped_stream_is_collected_at_once(gate: Gate) -> None:
     """Neither thread nor watchdog holds an end of it, and the ends make no cycle."""
     gc.disable()
     try:
@@ -722,7 +734,7 @@ def test_observers_cannot_break_a_stream(caplog: pytest.LogCaptureFixture) -> No
     assert 6 == sum("hook" in record.message for record in caplog.records)
 
 
-def test_observers_hear_of_an_end_from_outside(gate: threading.Event) -> None:
+def test_observers_hear_of_an_end_from_outside(gate: Gate) -> None:
     """On the producer's thread, once it is awake; never on the watchdog's."""
     heard: queue.SimpleQueue[tuple[Any, str]] = queue.SimpleQueue()
     hooks = Hooks(on_cancel=lambda error: heard.put((error, threading.current_thread().name)))
@@ -736,10 +748,9 @@ def test_observers_hear_of_an_end_from_outside(gate: threading.Event) -> None:
         assert error.partial is settled.get(timeout=2)
 
 
-def test_the_client_learns_what_can_be_cancelled() -> None:
+def test_the_client_learns_what_can_be_cancelled(gate: Gate) -> None:
     """Before the stream is started, so that nothing escapes it; it tells whether it still lives."""
     runs: list[Any] = []
-    gate = threading.Event()
     with start(giving(HELLO, gate=gate), enlist=runs.append) as stream:
         live = runs[0].live
         runs[0].cancel("by the client")

@@ -18,10 +18,17 @@ from pathlib import Path
 import pytest
 
 import streamkit
+from streamkit import watchdog as watchdog_module
 from streamkit.watchdog import Watchdog
 
 PATIENCE = 10.0
 """Seconds after which a test gives up hope."""
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watchdog makes its rounds far more often than usual, so that it ends soon after each test."""
+    monkeypatch.setattr(watchdog_module, "PATROL", 0.002)
 
 
 class Alarm:
@@ -214,6 +221,26 @@ def test_next_look_is_when_it_asked() -> None:
 
     assert 0.03 <= alarm.looks[1] - alarm.looks[0]
     assert 2 == len(alarm.looks)
+
+
+def test_a_look_sooner_than_the_next_round_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who wants to be looked at before the thread's next round wakes it."""
+    monkeypatch.setattr(watchdog_module, "PATROL", 60.0)
+    watchdog, keeper, alarm = Watchdog(), Alarm(), Alarm(once_after(0.02))
+    watchdog.watch(keeper)
+    assert said(watchdog)
+    watchdog.watch(alarm)
+
+    assert alarm.looked.acquire(timeout=PATIENCE)
+    assert alarm.looked.acquire(timeout=PATIENCE)
+
+    monkeypatch.setattr(watchdog_module, "PATROL", 0.002)
+    thread = running(watchdog)
+    watchdog.unwatch(alarm)
+    watchdog.unwatch(keeper)
+    assert said(watchdog)
+
+    assert ended(watchdog, thread)
 
 
 def test_several_are_looked_at_in_order_of_their_time() -> None:
