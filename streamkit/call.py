@@ -154,6 +154,8 @@ class Call:
                     break
         except (StreamTruncated, ConnectionLost) as error:
             cut = error  # whether the answer was whole all the same is the decoder's to say
+        if not decoder.finished and cut is None:
+            framer.finish()  # raises where the last block brought an event that is too large
         if head is not None:
             yield from self._fed(decoder, [self._whole(bytes(head), answer, cut)])
         try:

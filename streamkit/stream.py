@@ -136,11 +136,8 @@ class ChatStream:
         """The response so far, at any time; `complete` once it is."""
         pipe = self._run.pipe
         if pipe.closed:
-            final, error = pipe.final[0], pipe.err[0]
-            if final is not None:
-                return final  # type: ignore[no-any-return]  # the pipe is generic in its items alone
-            if error.partial is not None:
-                return error.partial  # type: ignore[no-any-return]
+            partial: ChatResponse = pipe.final[0] or pipe.err[0].partial
+            return partial
         return self._run.fold.response()
 
     def __iter__(self) -> Iterator[Chunk]:

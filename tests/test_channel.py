@@ -940,7 +940,7 @@ def test_a_forked_pipe_can_be_locked(held: bool) -> None:
 
 @pytest.mark.parametrize("main", [True, False])
 def test_the_main_thread_never_waits_long_at_once(main: bool) -> None:
-    """A signal may come too late to end a wait and too early to be seen before it, so the main thread looks up often."""
+    """A signal may come too late to end a wait and too early to be seen before it: the main thread looks up often."""
     pipe = Pipe[int]()
     waits: list[float | None] = []
 

@@ -779,7 +779,7 @@ def test_signal_handlers_may_cancel(interrupting: Callable[[Callable[[], object]
 
     interrupting(act, 0.0003)
     freed = 0
-    until = time.monotonic() + 1.5
+    until = time.monotonic() + 1.0
     while time.monotonic() < until:
         current = root.child()
         unregister = current.on_cancel(calls)
@@ -1005,13 +1005,13 @@ from streamkit.watchdog import watchdog
 ctx, timed, called = Context(), Context(0.05), []
 ctx.on_cancel(lambda: called.append("cancel"))
 unregister = ctx.on_cancel(lambda: called.append("unregistered"))
-waiting = threading.Thread(target=ctx.wait)
+waiting = threading.Thread(target=ctx.wait, daemon=True)
 waiting.start()
 while len(ctx._watchers) < 3:
     pass
 waiter = [w for w in ctx._watchers.values() if hasattr(w, "event")][0]
 lock = waiter.event._cond._lock
-while not watchdog._watched:
+while waiter not in watchdog._keys:
     pass
 lock.acquire()  # as if the waiting thread were just waking up
 timed.on_cancel(lambda: called.append("deadline"))

@@ -440,7 +440,7 @@ def test_a_batch_larger_than_the_buffer_passes_in_parts() -> None:
 # ---------------------------------------------------------------- ends from outside
 
 
-def test_a_cancelled_source_is_closed(gate: Gate) -> None:
+def test_a_cancelled_source_is_closed() -> None:
     """Its `finally` runs, so that what it holds is let go."""
     closed = threading.Event()
 
@@ -457,7 +457,7 @@ def test_a_cancelled_source_is_closed(gate: Gate) -> None:
         assert closed.wait(2)
 
 
-def test_a_sleeping_source_wakes(gate: Gate) -> None:
+def test_a_sleeping_source_wakes() -> None:
     """`pause` raises when the stream has ended; before that it gives nothing."""
     outcome: queue.SimpleQueue[object] = queue.SimpleQueue()
 
@@ -629,8 +629,8 @@ def test_a_forked_child_finds_the_stream_ended(gate: Gate) -> None:
 
     assert ["Hello", " "] == [chunk.content for chunk in stream.ch]
     assert isinstance(stream.err.get(), ConnectionLost)
+    gate.open()  # this is no child: the thread is here
     stream.close()
-    stream._run.cancel()
 
 
 # ---------------------------------------------------------------- who holds whom

@@ -41,7 +41,8 @@ class Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._slot = current_slot()
-        self._sock = sock
+        self.sock = sock
+        """What is read from; http.client closes it early where the connection's end is the body's."""
         self._expect = _SIZE
         self._left = 0  # bytes left of the running chunk
         self._rest = b""  # an unfinished size or trailer line
@@ -56,12 +57,9 @@ class Response(http.client.HTTPResponse):
         if self.headers is not None:
             return
         fp = self.fp
-        self.fp = _Head(fp, self._slot)  # readline and close are all that is called of it
-        try:
-            super().begin()
-        finally:
-            if self.fp is not None:
-                self.fp = fp
+        self.fp = _Head(fp, self._slot)  # it has all that http.client calls there
+        super().begin()
+        self.fp = fp
         if self.status == http.HTTPStatus.SWITCHING_PROTOCOLS:
             self.will_close = True  # whatever is spoken on it now, no request can follow
 
@@ -103,13 +101,6 @@ class Response(http.client.HTTPResponse):
             pieces.append(piece)
             amt = None if amt is None else amt - len(piece)
         return b"".join(pieces)
-
-    def wait_at_most(self, seconds: float) -> None:
-        """Shorten the time that a read may wait for the next byte."""
-        now = self._sock.gettimeout()
-        if now is None or now > seconds:
-            with contextlib.suppress(OSError):  # it may be closed already
-                self._sock.settimeout(seconds)
 
     def _unchunk(self, data: bytes) -> bytes:
         """Take the chunked framing off; close at the body's end."""
@@ -157,7 +148,7 @@ class Response(http.client.HTTPResponse):
                 if at < end:
                     # More than the body was sent: what follows could be taken for the next request's answer.
                     with contextlib.suppress(OSError):
-                        self._sock.shutdown(socket.SHUT_RDWR)
+                        self.sock.shutdown(socket.SHUT_RDWR)
                 break
 
     def _take_alike(self, data: bytes, at: int, pieces: list[bytes]) -> int:

@@ -6,7 +6,9 @@ and the key goes to no second host.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -148,7 +150,7 @@ class Answer:
     def _adopt(self) -> None:
         """Hold the socket of a session that is not ours, whose connections report nothing, until it is given back."""
         raw, slot = self._raw, self._slot
-        sock = getattr(getattr(raw, "connection", None), "sock", None)
+        sock = self._connection_sock()
         if sock is None:
             return
         slot.hold(sock)
@@ -214,18 +216,37 @@ class Answer:
         return self._ended
 
     def _wait_at_most(self, seconds: float) -> None:
+        """Shorten the time that a read may wait for the next byte."""
         answer = getattr(self._raw, "_original_response", None)
-        if isinstance(answer, Response):
-            answer.wait_at_most(seconds)
+        sock = answer.sock if isinstance(answer, Response) else self._connection_sock()
+        now = None if sock is None else sock.gettimeout()
+        if sock is not None and (now is None or now > seconds):
+            with contextlib.suppress(OSError):  # it may be closed already
+                sock.settimeout(seconds)
 
     def _readable(self, seconds: float) -> bool:
         if self._raw.isclosed():
             return True  # nothing more will block
-        sock = getattr(getattr(self._raw, "connection", None), "sock", None)
-        if sock is None:
-            return False
+        sock = self._connection_sock()
+        return sock is not None and (self._is_buffered(sock) or wait_for_read(sock, timeout=seconds))
+
+    def _is_buffered(self, sock: socket.socket) -> bool:
+        """Whether something has been read ahead, by TLS or http.client, which makes no socket readable."""
         pending = getattr(sock, "pending", None)
-        return bool(pending and pending()) or wait_for_read(sock, timeout=seconds)
+        if pending is not None and pending():
+            return True
+        timeout = sock.gettimeout()
+        sock.settimeout(0)
+        try:
+            return bool(self._raw._fp.fp.peek(1))  # type: ignore[union-attr]  # it is an http.client response
+        except OSError:
+            return False  # how TLS says that there is nothing
+        finally:
+            sock.settimeout(timeout)
+
+    def _connection_sock(self) -> Any:
+        """The socket of a connection that could serve again."""
+        return getattr(getattr(self._raw, "connection", None), "sock", None)
 
     def close(self) -> None:
         """Close the connection unless the body was read to its end, in which case it is back in the pool already."""

@@ -51,7 +51,7 @@ REDACTED = "[REDACTED]"
 
 
 def shown(error: BaseException) -> str:
-    """Give all that a crash reporter prints of an error: text, attributes, chain, variables of frames other than ours."""
+    """Give all that a crash reporter prints of an error: text, attributes, chain, variables of frames not ours."""
     said = io.StringIO()
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]

@@ -26,7 +26,6 @@ class Wire(io.RawIOBase):
     def __init__(self, packets: Iterable[bytes]) -> None:
         self._packets = list(packets)
         self.shut = False
-        self.timeout: float | None = None
 
     def readable(self) -> bool:
         """It is."""
@@ -52,14 +51,6 @@ class Wire(io.RawIOBase):
     def shutdown(self, how: int) -> None:
         """Note it."""
         self.shut = True
-
-    def gettimeout(self) -> float | None:
-        """Give the time that a read may take."""
-        return self.timeout
-
-    def settimeout(self, seconds: float) -> None:
-        """Set it."""
-        self.timeout = seconds
 
 
 def answer(*packets: bytes, max_headers: int | None = None) -> tuple[Response, Wire]:
@@ -359,23 +350,3 @@ def test_a_proxys_answer_to_connect_does_not_give_the_socket_up() -> None:
 
         assert b"" == right.recv(1)
         slot.release()
-
-
-@pytest.mark.parametrize(("before", "after"), [(None, 2.0), (5.0, 2.0), (1.0, 1.0)])
-def test_a_wait_is_only_ever_shortened(before: float | None, after: float) -> None:
-    """The user's own bound stays where it is the shorter one."""
-    response, wire = answer(CHUNKED)
-    wire.timeout = before
-    response.wait_at_most(2.0)
-
-    assert after == wire.timeout
-
-
-def test_a_wait_on_a_closed_socket_is_nothing_to_shorten() -> None:
-    """http.client closes some while their body is still buffered."""
-    left, right = socket.socketpair()
-    with right:
-        with left:
-            response = Response(left, method="POST")
-            response.close()
-        response.wait_at_most(1.0)

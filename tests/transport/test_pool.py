@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import requests
+from urllib3 import HTTPSConnectionPool, PoolManager
 
 from streamkit import Secret
 from streamkit.testing import Close, Notify, ProviderServer, ProxyServer, Reset, error_answer
@@ -95,13 +96,23 @@ def test_a_proxied_connection_reports_the_proxys_socket(
         assert [[proxy.port], [proxy.port]] == [plain.peers, tunnel.peers]
 
 
-def test_a_socks_proxy_keeps_its_own_connections() -> None:
+def test_a_socks_proxy_keeps_its_own_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     """With ours in their place the proxy would be passed by in silence."""
-    pytest.importorskip("socks", reason="PySocks is not installed")
-    with new_session() as session:
-        manager = session.adapters["https://"].proxy_manager_for("socks5h://127.0.0.1:1080")  # type: ignore[attr-defined]
+    own = {"https": HTTPSConnectionPool}
 
-    assert "SOCKS" in manager.pool_classes_by_scheme["https"].__name__
+    class Manager(PoolManager):  # requests' own needs a package that is not ours
+        def __init__(self, proxy: str, **settings: Any) -> None:
+            super().__init__()
+            self.pool_classes_by_scheme = own
+
+    monkeypatch.setattr(requests.adapters, "SOCKSProxyManager", Manager)
+    with new_session() as session:
+        adapter = session.get_adapter("https://provider.test")
+        socks = adapter.proxy_manager_for("socks5h://127.0.0.1:1080")  # type: ignore[attr-defined]
+        http = adapter.proxy_manager_for("http://127.0.0.1:1080")  # type: ignore[attr-defined]
+
+    assert own is socks.pool_classes_by_scheme
+    assert {"http", "https"} == set(http.pool_classes_by_scheme)
 
 
 def test_secret_headers_are_set_last() -> None:

@@ -33,7 +33,7 @@ from streamkit.testing import (
 from streamkit.transport import session as module
 from streamkit.transport.session import Answer, Transport
 from streamkit.transport.slot import SocketSlot
-from tests.loopback import KEY, took
+from tests.loopback import CERTS, KEY, took
 
 FRAMINGS: list[Any] = ["chunked", "close", 5]
 
@@ -271,16 +271,20 @@ def first_block(answer: Answer) -> bytes:
     ],
     ids=["ended", "more", "length", "gzip", "late"],
 )
-def test_a_drained_connection_serves_again(steps: list[Step], transport: Transport, server: ProviderServer) -> None:
+@pytest.mark.parametrize("own", [True, False], ids=["our session", "the user's session"])
+def test_a_drained_connection_serves_again(own: bool, steps: list[Step], server: ProviderServer) -> None:
     """What is left of the answer is read, so that the next request goes out on the same connection."""
     server.reply(steps)
     server.reply(error_answer(200))
-    answer = send(transport, server)
-    first_block(answer)
+    with requests.Session() as session:
+        transport = Transport(None if own else session)
+        answer = send(transport, server)
+        first_block(answer)
 
-    assert answer.drain(2.0)
-    answer.close()
-    whole(send(transport, server))
+        assert answer.drain(2.0)
+        answer.close()
+        whole(send(transport, server))
+        transport.close()
     assert 1 == server.connections
 
 
@@ -310,6 +314,19 @@ def test_a_connection_that_cannot_be_drained_is_closed(
     assert server.requests[0].disconnected.wait(2)
 
 
+def test_what_tls_has_read_ahead_is_drained(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record is decrypted whole, so that the socket has nothing more to tell."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTS / "ca.pem"))
+    with ProviderServer(tls=CERTS / "localhost.pem") as server:
+        server.reply(Status(framing=2 * module.BLOCK - 1), Send(b"x" * (2 * module.BLOCK - 1)))
+        answer = send(transport, server)
+        first_block(answer)
+
+        assert answer.drain(0)
+        answer.close()
+        transport.close()
+
+
 def test_a_drain_may_be_tried_again(transport: Transport, server: ProviderServer) -> None:
     """Shortly first, and more patiently once the user has his answer."""
     gate = Gate()
@@ -331,6 +348,20 @@ def test_a_drained_answer_is_drained(transport: Transport, server: ProviderServe
 
     assert answer.drain(0)
     answer.close()
+    answer.close()
+
+
+def test_closing_never_fails(transport: Transport, server: ProviderServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the library or the socket has to say then."""
+    server.reply(error_answer(200, b"hello"))
+    answer = send(transport, server)
+
+    def fail() -> None:
+        raise OSError("what?")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(answer._response, "close", fail)
+        answer.close()
     answer.close()
 
 
