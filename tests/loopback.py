@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import attrs
@@ -30,6 +31,7 @@ __all__ = [
     "ask",
     "ask_of",
     "client_of",
+    "deaf_port",
     "delta",
     "drain",
     "failure",
@@ -127,6 +129,20 @@ DIALECTS = {
         error=lambda message, type: error_event(message, type=type, event="error"),
     ),
 }
+
+
+@contextmanager
+def deaf_port() -> Iterator[int]:
+    """Give a port whose queue of connections is full: a further one is not answered."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
 
 
 @contextmanager

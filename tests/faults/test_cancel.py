@@ -31,10 +31,9 @@ from streamkit.testing import (
     Wait,
     chat_answer,
 )
-from tests.faults.test_connecting import deaf_port
-from tests.loopback import CERTS, KEY, ONCE, ask, client_of, delta, drain, failure, run_python, took
+from tests.loopback import CERTS, KEY, ONCE, ask, client_of, deaf_port, delta, drain, failure, run_python, took
 
-FREE = 0.5
+FREE = 1.0
 """Seconds in which a consumer must be free; a few milliseconds are usual."""
 
 FLOOD = Repeat(Send(delta("x").encode() * 50))
@@ -601,6 +600,7 @@ def test_one_channel_is_enough_to_keep_a_stream(end: str, buffer: int, server: P
             assert "Hello world" == channel.get().text
 
 
+@pytest.mark.slow
 def test_a_loop_over_the_channel_alone_runs_to_the_end(client: Client, server: ProviderServer) -> None:
     """`for chunk in client.chat(…).get_stream().ch` holds nothing but the channel."""
     server.reply(Status(), [delta("x")] * 500, chat_answer("!")[1:])

@@ -17,6 +17,7 @@ from streamkit import (
     ServerError,
     StreamKitError,
     StreamTruncated,
+    call,
 )
 from streamkit.testing import (
     Close,
@@ -224,10 +225,14 @@ def test_an_answer_is_complete_at_its_end_marker(
     assert ("Hello world", "stop", True) == (final.text, final.finish_reason, final.complete)
 
 
-def test_get_response_does_not_wait_for_the_connection(client: Client, server: ProviderServer) -> None:
+@pytest.mark.slow
+def test_get_response_does_not_wait_for_the_connection(
+    client: Client, server: ProviderServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It returns when the answer is complete; whether its connection can be saved is seen to later."""
+    monkeypatch.setattr(call, "LINGER", 1.0)
     server.reply(chat_answer("Hello")[:-1], Stall())
-    with took(0.2):
+    with took(0.7):
         response = ask(client).get_response()
 
     assert "Hello" == response.text

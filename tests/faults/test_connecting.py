@@ -6,33 +6,18 @@ import errno
 import logging
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from streamkit import Client, ConfigError, ConnectFailed, ConnectionLost, ConnectTimeout, Timeouts, TLSFailed
 from streamkit.providers import OpenAI
 from streamkit.testing import Close, Pause, ProviderServer, ProxyServer, Raw, Reset, Stall, chat_answer, error_answer
-from tests.loopback import AT_ONCE, CA_VARIABLES, CERTS, KEY, ONCE, ask, client_of, failure, took
+from tests.loopback import AT_ONCE, CA_VARIABLES, CERTS, KEY, ONCE, ask, client_of, deaf_port, failure, took
 
 
 def client_at(base_url: str, **settings: object) -> Client:
     """Give a client of an address, which tries three times without waiting."""
     return Client(OpenAI(KEY, base_url=base_url), **{"retry_policy": AT_ONCE, **settings})  # type: ignore[arg-type]
-
-
-@contextmanager
-def deaf_port() -> Iterator[int]:
-    """Give a port whose queue of connections is full: a further one is not answered."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for _ in range(4):
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
 
 
 # ---------------------------------------------------------------- no connection

@@ -92,6 +92,7 @@ def test_a_bound_ends_the_stream(
     assert named in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "fits"), [("event", 6 * MIB), ("response", 20 * MIB), ("headers", 50_000)])
 def test_none_lifts_a_bound(limit: str, fits: int, server: ProviderServer) -> None:
     """And what is legitimate fits into the defaults anyhow."""
@@ -162,6 +163,7 @@ def test_a_stream_without_an_end_keeps_no_text_where_that_is_wished(server: Prov
 # ---------------------------------------------------------------- back-pressure
 
 
+@pytest.mark.slow
 def test_a_reader_that_does_not_read_stops_the_server(server: ProviderServer) -> None:
     """The buffer fills, then the socket's; what comes later is all there, in order."""
     stopped, count = Gate(), 200
@@ -200,6 +202,7 @@ def test_waiting_for_the_outcome_first_does_not_deadlock(wait: str, buffer: int,
         assert ("abcdefghij", None) == drain(stream)
 
 
+@pytest.mark.slow
 def test_no_buffer_bound_means_none(server: ProviderServer) -> None:
     """`buffer=0`: the producer never waits for the reader."""
     server.reply(chat_answer(*["x"] * 20_000))

@@ -260,6 +260,7 @@ def test_the_backoff_has_full_jitter(server: ProviderServer) -> None:
         assert min(delays) < ceiling / 2 < max(delays)
 
 
+@pytest.mark.slow
 def test_a_dead_service_is_not_hit_by_every_retry(server: ProviderServer) -> None:
     """The calls of a client share a budget: when it is spent, they fail at the first error."""
     server.reply(error_answer(500), times=None)

@@ -39,7 +39,7 @@ from tests.loopback import AT_ONCE, DIALECTS, ask, ask_of, client_of, delta, dra
 
 pytestmark = pytest.mark.slow
 
-SHORT = 0.25
+SHORT = 0.2
 PING = (Send(b": ping\n\n"), Pause(0.03))
 ANTHROPIC_PING = (Event({"type": "ping"}, "ping"), Pause(0.03))
 ROLE_ONLY = (Event({"choices": [{"index": 0, "delta": {"role": "assistant"}}]}), Pause(0.03))

@@ -37,7 +37,7 @@ def test_an_interrupt_wakes_a_blocked_reader(pair: tuple[socket.socket, socket.s
     left, _ = pair
     slot = SocketSlot()
     slot.hold(left)
-    with ThreadPoolExecutor(1) as executor, took(0.5):
+    with ThreadPoolExecutor(1) as executor, took(1.0):
         reader = executor.submit(left.recv, 1)
         slot.interrupt()
 
@@ -55,7 +55,7 @@ def test_an_interrupt_reaches_through_tls(pair: tuple[socket.socket, socket.sock
     server.load_cert_chain(CERTS / "localhost.pem")
     with ThreadPoolExecutor(1) as executor:
         served = executor.submit(server.wrap_socket, right, server_side=True)
-        with client.wrap_socket(left, server_hostname="localhost") as wrapped, served.result() as other, took(0.5):
+        with client.wrap_socket(left, server_hostname="localhost") as wrapped, served.result() as other, took(1.0):
             reader = executor.submit(wrapped.recv, 1)
             slot.interrupt()
 
