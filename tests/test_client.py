@@ -427,10 +427,11 @@ def test_an_interrupted_get_response_cancels(
 
     monkeypatch.setattr(ChatStream, "result", interrupted)
     server.reply(Status(), delta("Hello"), Stall())
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:  # whose frames hold the stream
         ask(client).get_response()
 
     assert server.requests[0].disconnected.wait(2)
+    assert caught.traceback
 
 
 def test_get_stream_returns_when_the_headers_have_come(client: Client, server: ProviderServer) -> None:

@@ -39,6 +39,7 @@ from streamkit.errors import StreamTruncated
 from streamkit.stream import Source, start_stream
 from streamkit.types import ResponseInfoFields
 from streamkit.types.response import StepState
+from streamkit.watchdog import watchdog
 from tests.loopback import took
 
 BATCHES = list[list[Chunk]]
@@ -474,6 +475,24 @@ def test_a_sleeping_source_wakes() -> None:
     with took(1.0), start(source) as stream:
         stream.cancel()
         assert [None, Cancelled] == [outcome.get(timeout=2), type(outcome.get(timeout=2))]
+
+
+def test_a_cancelled_source_does_not_sleep() -> None:
+    """Not even before the watchdog has come round to the cancel: no further attempt is made after it."""
+    held = threading.Event()
+
+    def source(run: Any) -> Iterator[list[Chunk]]:
+        watchdog.post(lambda: held.wait(5))
+        run.cancel()
+        try:
+            run.pause(0)
+        finally:
+            held.set()
+        raise AssertionError("it went on")
+        yield []
+
+    with pytest.raises(Cancelled):
+        start(source)
 
 
 def test_a_source_learns_what_ended_it() -> None:

@@ -110,7 +110,7 @@ class Response(http.client.HTTPResponse):
         except BadFraming as error:
             if not pieces:
                 raise
-            self._failure = error
+            self._failure = error.with_traceback(None)  # with its frames it would be a cycle
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _take(self, data: bytes, pieces: list[bytes]) -> None:

@@ -318,6 +318,7 @@ def test_a_cancel_ends_a_producer_that_waits_for_room(how: str, server: Provider
             error = stream.err.get()
 
         assert isinstance(error, Cancelled)
+        assert 0 == stream.ch.qsize()
         assert [] == list(stream.ch)
         assert server.requests[0].disconnected.wait(FREE)
 

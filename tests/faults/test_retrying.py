@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,7 @@ from streamkit.testing import (
     Status,
     Step,
     Wait,
+    Wire,
     chat_answer,
     error_answer,
 )
@@ -328,6 +330,28 @@ def test_a_connection_killed_by_the_next_request_is_replaced(
             text, error = drain(stream)
 
     assert ("Hello", None, 1, 2) == (text, error, stream.stats.attempts, any_server.connections)
+
+
+class Garbage:
+    """A step that spoils a TLS connection beneath its encryption."""
+
+    def run(self, wire: Wire) -> None:
+        """Write what is no record of it."""
+        os.write(wire._sock.fileno(), b"\x15\x03\x03\x00\x02\x02\x28")
+        wire.close()
+
+
+def test_a_tls_connection_spoiled_by_the_next_request_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as nothing of an answer has come; on a new connection it would be a failure of the handshake."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTS / "ca.pem"))
+    with ProviderServer(tls=CERTS / "localhost.pem") as server:
+        server.reply(HELLO)
+        server.reply(Garbage())
+        server.reply(HELLO)
+        with client_of(server) as client:
+            texts = [ask(client).get_response().text for _ in range(2)]
+
+        assert (["Hello", "Hello"], 2, 3) == (texts, server.connections, len(server.requests))
 
 
 def test_a_pool_full_of_dead_connections_is_no_failure(server: ProviderServer) -> None:

@@ -13,7 +13,6 @@ from streamkit import (
     DeadlineExceeded,
     FirstChunkTimeout,
     Hooks,
-    RetryPolicy,
     StreamIdle,
     StreamKitError,
     StreamStalled,
@@ -195,7 +194,6 @@ def test_a_slow_reader_is_not_the_providers_fault(clock: str, server: ProviderSe
 # ---------------------------------------------------------------- total
 
 
-REFUSED = Raw(b"HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n")
 ENDLESS: dict[str, tuple[Any, str]] = {
     "silent": ([Stall()], ""),
     "dripping headers": ([Slowly(Status(headers={"x": "y" * 5_000}), interval=0.01)], ""),
@@ -206,7 +204,6 @@ ENDLESS: dict[str, tuple[Any, str]] = {
     "text, then silence": ([Status(), delta("x"), Stall()], "x"),
     "endless deltas": ([Status(), Repeat(*WORD)], "x"),
     "flood of deltas": ([Status(), Repeat(Send(delta("x").encode() * 100), Pause(0.001))], "x"),
-    "refused for ever": ([Pause(0.03), REFUSED], ""),
 }
 
 
@@ -214,8 +211,7 @@ ENDLESS: dict[str, tuple[Any, str]] = {
 def test_nothing_outlives_the_deadline(script: Any, text: str, server: ProviderServer) -> None:
     """`total` is reset by nothing; what came is kept, and the socket is closed."""
     server.reply(script, times=None)
-    policy = RetryPolicy(max_retries=1_000, initial_interval=0)
-    with client_of(server, timeouts=Timeouts(total=SHORT), buffer=0, retry_policy=policy) as client:
+    with client_of(server, timeouts=Timeouts(total=SHORT), buffer=0) as client:
         with took(1.0, least=SHORT * 0.8):
             error = failure(ask(client).get_stream)
         assert server.requests[-1].disconnected.wait(2)
