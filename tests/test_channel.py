@@ -884,20 +884,22 @@ def test_signal_handlers_may_cut() -> None:
     before = signal.signal(signal.SIGUSR1, act)
     threads = [Thread(settle), Thread(produce), Thread(send)]
     until = time.monotonic() + 1.0
-    while time.monotonic() < until:
-        pipe = Pipe[int](3)
-        pipes.append(pipe)
-        for _ in joined(pipe):
-            pass
+    try:
+        while time.monotonic() < until:
+            pipe = Pipe[int](3)
+            pipes.append(pipe)
+            for _ in joined(pipe):
+                pass
 
-        assert pipe.closed
-        assert pipe.cut
-    enough.set()
-    threads[2].result()
-    signal.signal(signal.SIGUSR1, before)
-    for pipe in pipes:
-        pipe.close()
-    wake.put(None)
+            assert pipe.closed
+            assert pipe.cut
+    finally:
+        enough.set()
+        threads[2].join(PATIENCE)
+        signal.signal(signal.SIGUSR1, before)
+        for pipe in pipes:
+            pipe.close()
+        wake.put(None)
     for thread in threads:
         thread.result()
 

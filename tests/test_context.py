@@ -771,17 +771,19 @@ def test_signal_handlers_may_cancel() -> None:
     sender = started(send)
     freed = 0
     until = time.monotonic() + 1.0
-    while time.monotonic() < until:
-        current = root.child()
-        unregister = current.on_cancel(calls)
-        channel.put(1)
-        channel.get()
-        freed += current.wait()
-        unregister()
-    enough.set()
-    sender.join(PATIENCE)
-    signal.signal(signal.SIGUSR1, before)
-    keep()
+    try:
+        while time.monotonic() < until:
+            current = root.child()
+            unregister = current.on_cancel(calls)
+            channel.put(1)
+            channel.get()
+            freed += current.wait()
+            unregister()
+    finally:
+        enough.set()
+        sender.join(PATIENCE)
+        signal.signal(signal.SIGUSR1, before)
+        keep()
 
     assert handled[0] > 200
     assert freed > 100
