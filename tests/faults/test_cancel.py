@@ -503,7 +503,7 @@ def test_ctrl_c_gets_through(wait: str, body: Any, server: ProviderServer) -> No
 
     done = run_python(WAITING.format(wait=wait), server.base_url, while_running=interrupt)
 
-    assert time.monotonic() - sent[0] < 1.0
+    assert time.monotonic() - sent[0] < 3.0  # the end of the interpreter on a busy machine included
     assert ("ready\ninterrupted\n", "", 0) == (done.stdout, done.stderr, done.returncode)
     assert server.requests[0].disconnected.wait(2)
 

@@ -414,7 +414,7 @@ EXITING = """
 def test_exit_with_a_live_stream_is_quick_and_silent(last: str, body: Any, server: ProviderServer) -> None:
     """Status 0, nothing on stderr, and no waiting for the provider."""
     server.reply(Status(), delta("Hello"), delta(" world"), body)
-    with took(3.0):
+    with took(5.0):
         done = run_python(EXITING.format(last=last), server.base_url, 1)
 
     assert ("Hello\n", "", 0) == (done.stdout, done.stderr, done.returncode)
