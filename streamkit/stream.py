@@ -280,6 +280,8 @@ class _Run:
             error = self._ctx.error()
             if error is not None:
                 error.partial = self.fold.response()
+                self.pipe.claim(error, None)
+                self.pipe.publish()
                 raise error
             self._detach = self._ctx.attach(self)
         thread = threading.Thread(target=_produce, args=(self, source), name=name, daemon=True)
@@ -301,7 +303,8 @@ class _Run:
         if self._reason is None:
             self._reason = reason
         self.alert()
-        watchdog.post(self._cancel)
+        if not self.pipe.closed:  # else the message would keep the run alive until another stream begins
+            watchdog.post(self._cancel)
 
     @property
     def live(self) -> bool:
@@ -336,21 +339,21 @@ class _Run:
         if self._deadline is not None and now >= self._deadline:
             self._end(errors.DeadlineExceeded(self._late()), discard=False)
             return None
-        limits = self._timeouts
-        if self._last_chunk is None:
+        limits, last = self._timeouts, self._last_chunk  # read once: the producer may store another meanwhile
+        if last is None:
             due = _after(self._began, limits.first_chunk)
             if due is not None and now >= due:
                 self._end(_no_chunk(errors.FirstChunkTimeout, "no chunk came", limits.first_chunk, "first_chunk"))
                 return None
-        elif self._last_chunk is _HANDING_OVER:
+        elif last is _HANDING_OVER:
             due = _after(now, limits.stall)  # the reader may be slow; the provider is not to blame
         else:
-            due = _after(self._last_chunk, limits.stall)
+            due = _after(last, limits.stall)
             if due is not None and now >= due:
                 self._end(_no_chunk(errors.StreamStalled, "no further chunk came", limits.stall, "stall"))
                 return None
         # The first chunk may shorten what is waited for.
-        stall = _after(now, limits.stall) if self._last_chunk is None else None
+        stall = _after(now, limits.stall) if last is None else None
         return _earlier(_earlier(due, stall), self._deadline)
 
     def _late(self) -> str:
@@ -371,6 +374,7 @@ class _Run:
     def forked(self) -> None:
         """In a child process: the thread is not here, so nothing more will come."""
         self.pipe.forked()
+        self._detach()
         error = ConnectionLost("the process was forked: the stream lives on in the parent only", retryable=False)
         error.partial = self.fold.response()
         self.pipe.claim(error, None)
