@@ -62,7 +62,10 @@ class Scope(Protocol):
         """Give the seconds to the deadline, or None."""
 
     def answered(self, headers: Mapping[str, str], request_id: str | None) -> None:
-        """Say that the answer is open."""
+        """Say that the answer is open; chunks or `waits` follow."""
+
+    def waits(self) -> None:
+        """Say that the first chunks may be long in coming."""
 
     def retried(self, attempt: int) -> None:
         """Say that attempt number `attempt` (1-based) failed and another follows."""
@@ -103,7 +106,7 @@ class Call:
             decoder = self.provider.codec.decoder(self.request, self.provider, index=self.index, step=self.step)
             scope.follow(decoder.state)
             seen.state = decoder.state
-            for batch in self._decoded(answer, decoder):
+            for batch in self._decoded(answer, decoder, scope):
                 seen.note(batch)
                 yield batch
             if not answer.drain(GRACE):
@@ -137,12 +140,12 @@ class Call:
 
     # -- reading
 
-    def _decoded(self, answer: Answer, decoder: Decoder) -> Iterator[list[Chunk]]:
+    def _decoded(self, answer: Answer, decoder: Decoder, scope: Scope) -> Iterator[list[Chunk]]:
         framer = SSEFramer(self.limits.event)
         head: bytearray | None = bytearray()  # the body so far, until an event is found in it
         cut: StreamKitError | None = None
         try:
-            for block in answer.blocks(self.limits.response):
+            for block in answer.blocks(self.limits.response, before_wait=scope.waits):
                 if head is not None and len(head) < MAX_HEAD:
                     head += block
                 events = framer.feed(block)

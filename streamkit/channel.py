@@ -45,6 +45,7 @@ class Pipe(Generic[T]):
         self.bound = max(0, bound)
         self.unfinished = 0
         self.opened = False
+        self._announced = False  # whether who waits for `opened` was woken
         self.closed = False
         self.claimed: tuple[Any, Any] | None = None
         self.err: deque[Any] = deque()  # each gets its one value when the pipe is closed with an outcome
@@ -66,9 +67,13 @@ class Pipe(Generic[T]):
                 return False
             size = len(batch)
             self.unfinished += size
-            if not self.bound or len(self.items) + size <= self.bound:
+            fits = not self.bound or len(self.items) + size <= self.bound
+            if fits:
                 self.items.extend(batch)
                 self.not_empty.notify(size)
+            if not self._announced:
+                self._announce()
+            if fits:
                 return True
             self._rest.extend(batch)
             return self._put_rest()
@@ -112,10 +117,17 @@ class Pipe(Generic[T]):
         return False
 
     def open(self) -> None:
-        """Say that the answer is open."""
+        """Say that the answer is open; `announce`, or the first items, wake who waits for that."""
+        self.opened = True
+
+    def announce(self) -> None:
+        """Wake who waits for `opened`."""
         with self.mutex:
-            self.opened = True
-            self.changed.notify_all()
+            self._announce()
+
+    def _announce(self) -> None:
+        self._announced = True
+        self.changed.notify_all()
 
     def lift(self) -> None:
         """Drop the bound for good: somebody waits for the outcome, so the producer must not wait for a reader."""

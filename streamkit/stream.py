@@ -1,7 +1,7 @@
 """ChatStream: one producer thread, three channels, one outcome.
 
 Any generator of batches of chunks becomes a stream here: a call, a loop over calls, or what transforms another stream.
-This is the only module that starts a producer thread.
+No other module asks for a producer thread.
 
 Who holds whom: the thread and the watchdog hold the `_Run`, which has the pipe. The user's ends (the stream and its
 three channels) share one `_Lease`; when the last of them is gone, its finalizer tells the watchdog, which ends the run.
@@ -10,9 +10,9 @@ So nothing that the thread holds may ever refer to one of the user's ends.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
@@ -23,6 +23,7 @@ from streamkit.channel import Channel, Outcome, Pipe
 from streamkit.context import Context
 from streamkit.errors import Cancelled, ChannelClosed, ConnectionLost, ContextError, StreamKitError, without_frames
 from streamkit.hooks import Hooks, observe
+from streamkit.producer import Production
 from streamkit.settings import Timeouts
 from streamkit.stats import Stats
 from streamkit.transport.slot import SocketSlot
@@ -54,6 +55,10 @@ CLOSE_WAIT = 1.0
 
 _HANDING_OVER = math.inf
 """Stands for the time of the last chunk while one is being handed over, which may take as long as the reader likes."""
+
+_STEP_ASIDE = 0.00005
+"""Seconds that the producer sleeps after handing over the first chunks. A reader that was just woken needs as long to
+get the interpreter's lock; from a producer that goes on reading a fast answer it gets it after 5 ms only."""
 
 _numbers = itertools.count(1)
 
@@ -269,7 +274,7 @@ class _Run:
         self._ended_outside = False
         self._deferred: list[Callable[[], object]] = []
         self._detach: Callable[[], None] = _nothing
-        self._thread: threading.Thread | None = None
+        self._production: Production | None = None
         if ctx is not None:
             self.pipe.ended_by = lambda: isinstance(ctx.error(), Cancelled)
 
@@ -284,14 +289,14 @@ class _Run:
                 self.pipe.publish()
                 raise error
             self._detach = self._ctx.attach(self)
-        thread = threading.Thread(target=_produce, args=(self, source), name=name, daemon=True)
+        production = Production(functools.partial(_produce, self, source), name)
         try:
             watchdog.watch(self)
-            thread.start()
+            production.start()
         except RuntimeError as e:
             self._unwatch()
             raise StreamKitError(f"no thread can be started for the stream: {e}") from e
-        self._thread = thread
+        self._production = production
         if self._ctx is not None and self._ctx.cancelled:  # between the question above and attach
             watchdog.post(self.cancelled)
 
@@ -311,8 +316,8 @@ class _Run:
         return not self.pipe.closed
 
     def join(self, seconds: float) -> None:
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(seconds)
+        if self._production is not None:
+            self._production.join(seconds)
 
     # -- the watchdog's side
 
@@ -392,9 +397,13 @@ class _Run:
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def answered(self, headers: Mapping[str, str], request_id: str | None) -> None:
-        """Note the answer's headers, and let `get_stream` return."""
+        """Note the answer's headers."""
         self.headers, self.request_id = headers, request_id
         self.pipe.open()
+
+    def waits(self) -> None:
+        """Let `get_stream` return, if the first chunks have not done so."""
+        self.pipe.announce()
 
     def retried(self, attempt: int) -> None:
         """Count a retry."""
@@ -418,7 +427,7 @@ class _Run:
         if not batch:
             return True
         self.fold.add(batch)
-        self._last_chunk = _HANDING_OVER
+        first, self._last_chunk = self._last_chunk is None, _HANDING_OVER
         self.stats.note(len(batch), time.monotonic())
         if self._hooks.on_chunk is not None:
             for chunk in batch:
@@ -426,6 +435,8 @@ class _Run:
         if self._hooks.on_step_finish is not None and batch[-1].type == "step_finish":
             observe(self._hooks.on_step_finish, self.fold.response().steps[-1])
         delivered = self.pipe.put_many(batch)
+        if first:
+            time.sleep(_STEP_ASIDE)
         self._last_chunk = time.monotonic()
         return delivered
 

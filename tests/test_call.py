@@ -51,9 +51,10 @@ class ScriptedAnswer:
         self.drains = [True]
         self._blocks = blocks
 
-    def blocks(self, limit: int | None = None) -> Iterator[bytes]:
+    def blocks(self, limit: int | None, *, before_wait: Callable[[], object]) -> Iterator[bytes]:
         """Give them."""
         self.done.append(f"blocks({limit})")
+        before_wait()
         for block in self._blocks:
             if isinstance(block, StreamKitError):
                 raise block
@@ -113,6 +114,10 @@ class Recorder:
     def answered(self, headers: Mapping[str, str], request_id: str | None) -> None:
         """Note it."""
         self.told.append(("answered", dict(headers), request_id))
+
+    def waits(self) -> None:
+        """Note it."""
+        self.told.append("waits")
 
     def retried(self, attempt: int) -> None:
         """Note it."""
@@ -189,7 +194,7 @@ def test_a_call_tells_its_scope() -> None:
     for fn in scope.deferred:
         fn()
 
-    assert [("answered", {"x-request-id": "req_1"}, "req_1")] == scope.told
+    assert [("answered", {"x-request-id": "req_1"}, "req_1"), "waits"] == scope.told
     assert scope.state is not None
     assert 6 == scope.state.usage.total_tokens
     assert ["blocks(1234)", "drain", "close"] == answer.done
@@ -376,7 +381,7 @@ def test_each_retry_is_told_and_sends_the_same_request() -> None:
     chunks, error = run(call, scope)
 
     assert ("Hello", None) == (said(chunks), error)
-    assert [("retried", 1), "pause", ("retried", 2), "pause"] == scope.told[:-1]
+    assert [("retried", 1), "pause", ("retried", 2), "pause"] == scope.told[:-2]
     assert 1 == len({id(request) for request, _, _ in transport.requests})
 
 

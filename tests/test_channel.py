@@ -922,6 +922,7 @@ def test_waiting_for_a_change() -> None:
     assert waits()
 
     pipe.open()
+    pipe.announce()
 
     assert waiter.result()
     assert pipe.wait_changed(lambda: pipe.opened, 0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.cookies import RequestsCookieJar
 from requests.models import PreparedRequest
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -97,11 +97,18 @@ class SecretHeaders(AuthBase):
         return request
 
 
+class _NoCookies(RequestsCookieJar):
+    """Stays empty, without a look at what the server would set."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        pass
+
+
 def new_session() -> requests.Session:
     """Make a session pooled for parallel streams: no retries of its own, no cookies kept."""
     session = requests.Session()
     session.headers.clear()
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.cookies = _NoCookies()
     adapter = _Adapter(pool_connections=16, pool_maxsize=POOL_SIZE)
     session.mount("https://", adapter)
     session.mount("http://", adapter)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import requests
@@ -162,11 +163,17 @@ class Answer:
 
         raw.release_conn = release_conn  # type: ignore[method-assign]  # all that urllib3 calls to give it back
 
-    def blocks(self, limit: int | None = None) -> Iterator[bytes]:
-        """Give the body, decompressed, piece by piece as it comes; `ResponseTooLarge` beyond `limit` bytes."""
-        read1, decode, total = self._raw.read1, self._decode, 0
+    def blocks(self, limit: int | None = None, *, before_wait: Callable[[], object] = lambda: None) -> Iterator[bytes]:
+        """Give the body, decompressed, piece by piece as it comes; `ResponseTooLarge` beyond `limit` bytes.
+
+        Calls `before_wait` once, before the first read that may have to wait.
+        """
+        read1, decode, total, told = self._raw.read1, self._decode, 0, False
         while True:
             try:
+                if not told and (total or not self._event_at_hand()):
+                    told = True
+                    before_wait()
                 block = read1(BLOCK, decode_content=decode)
             except Exception as exc:
                 error = reading_error(exc, self._url, idle=self._idle)
@@ -235,12 +242,24 @@ class Answer:
         pending = getattr(sock, "pending", None)
         if pending is not None and pending():
             return True
+        try:
+            return bool(self._peek(sock))
+        except OSError:
+            return False
+
+    def _event_at_hand(self) -> bool:
+        """Whether a whole event has come already, so that a read gives something at once."""
+        sock = self._connection_sock()
+        return sock is not None and b"\n\n" in self._peek(sock)
+
+    def _peek(self, sock: socket.socket) -> bytes:
+        """Give what http.client has read ahead, which is refilled if there is nothing, without waiting."""
         timeout = sock.gettimeout()
         sock.settimeout(0)
         try:
-            return bool(self._raw._fp.fp.peek(1))  # type: ignore[union-attr]  # it is an http.client response
-        except OSError:
-            return False  # how TLS says that there is nothing
+            return self._raw._fp.fp.peek(1)  # type: ignore[union-attr]  # it is an http.client response
+        except ssl.SSLWantReadError:
+            return b""
         finally:
             sock.settimeout(timeout)
 

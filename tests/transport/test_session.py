@@ -147,6 +147,39 @@ def test_each_piece_is_given_as_it_comes(framing: Any, transport: Transport, ser
     answer.close()
 
 
+def test_the_wait_for_the_first_piece_is_told(transport: Transport, server: ProviderServer) -> None:
+    """Before a read that may take long, and once."""
+    gate, told = Gate(), []
+    server.reply(Status(), Wait(gate), Send(b"one"), Send(b"two"))
+    answer = send(transport, server)
+
+    def before_wait() -> None:
+        told.append("waits")
+        gate.set()  # without which nothing comes
+
+    assert b"onetwo" == b"".join(answer.blocks(before_wait=before_wait))
+    assert ["waits"] == told
+    answer.close()
+
+
+@pytest.mark.parametrize(("data", "at_hand"), [(b"data: one\n\n", True), (b"data: on", False)])
+def test_an_event_at_hand_is_given_before_a_wait(
+    data: bytes, at_hand: bool, transport: Transport, server: ProviderServer
+) -> None:
+    """One that came with the headers is read first; half of one could keep the reader waiting for the rest."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    told: list[str] = []
+    server.reply(Raw(head + b"%x\r\n%s\r\n" % (len(data), data)), Raw(b"0\r\n\r\n"))
+    answer = send(transport, server)
+    blocks = answer.blocks(before_wait=lambda: told.append("waits"))
+
+    assert data == next(blocks)
+    assert at_hand == (not told)
+    assert [] == list(blocks)
+    assert ["waits"] == told
+    answer.close()
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_a_compressed_body_is_unpacked(encoding: Any, transport: Transport, server: ProviderServer) -> None:
     """Piece by piece, too."""
