@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from streamkit.codec import Decoder, HttpRequest, Provider, parse_json
+from streamkit.codec import Decoder, HttpRequest, Provider
 from streamkit.errors import (
     ConnectionLost,
     DecodeError,
@@ -22,8 +22,9 @@ from streamkit.errors import (
     printable,
     without_frames,
 )
-from streamkit.framing import Event, SSEFramer
+from streamkit.framing import Event
 from streamkit.hooks import Hooks, RequestInfo, ResponseInfo, RetryInfo, observe
+from streamkit.jsontext import parse_json
 from streamkit.provider_errors import event_error, request_id
 from streamkit.retry import RetryBudget, call_with_retries, note_headers
 from streamkit.settings import Limits, RetryPolicy, Timeouts
@@ -141,7 +142,7 @@ class Call:
     # -- reading
 
     def _decoded(self, answer: Answer, decoder: Decoder, scope: Scope) -> Iterator[list[Chunk]]:
-        framer = SSEFramer(self.limits.event)
+        framer = self.provider.codec.framer(self.limits.event)
         head: bytearray | None = bytearray()  # the body so far, until an event is found in it
         cut: StreamKitError | None = None
         try:
@@ -158,7 +159,10 @@ class Call:
         except (StreamTruncated, ConnectionLost) as error:
             cut = error  # whether the answer was whole all the same is the decoder's to say
         if not decoder.finished and cut is None:
-            framer.finish()  # raises where the last block brought an event that is too large
+            events = framer.finish()  # raises where the last block brought an event that is too large
+            if events:
+                head = None
+                yield from self._fed(decoder, events)
         if head is not None:
             yield from self._fed(decoder, [self._whole(bytes(head), answer, cut)])
         try:

@@ -156,10 +156,12 @@ class ChatBuilder:
             raise ConfigError("messages() takes a list of messages; for one text use .user(...)")
         return self._say(*(Message.of(message) for message in messages))
 
-    def image(self, url_or_bytes: str | bytes, media_type: str | None = None) -> ChatBuilder:
-        """Add an image to the last user message: a URL (also a `data:` one), or its bytes."""
+    def image(self, url_or_bytes: str | bytes | Path, media_type: str | None = None) -> ChatBuilder:
+        """Add an image to the last user message: a URL (also a `data:` one), its bytes, or a `pathlib.Path`."""
+        if isinstance(url_or_bytes, Path):
+            return self._attach(ImagePart.of_bytes(_read(url_or_bytes), media_type))
         if isinstance(url_or_bytes, bytes):
-            return self._attach(ImagePart(data=url_or_bytes, media_type=media_type or _image_type(url_or_bytes)))
+            return self._attach(ImagePart.of_bytes(url_or_bytes, media_type))
         return self._attach(ImagePart.of_url(url_or_bytes))
 
     def file(
@@ -169,11 +171,7 @@ class ChatBuilder:
         if isinstance(path_or_bytes, bytes):
             return self._attach(FilePart(data=path_or_bytes, media_type=media_type, name=name or "file.pdf"))
         path = Path(path_or_bytes)
-        try:
-            data = path.read_bytes()
-        except OSError as e:
-            raise ConfigError(f"the file {str(path)!r} cannot be read: {e.strerror}") from e
-        return self._attach(FilePart(data=data, media_type=media_type, name=name or path.name))
+        return self._attach(FilePart(data=_read(path), media_type=media_type, name=name or path.name))
 
     # -- how to answer
 
@@ -200,6 +198,14 @@ class ChatBuilder:
     def seed(self, n: int) -> ChatBuilder:
         """Ask for the same sampling each time."""
         return self._with(seed=n)
+
+    def penalties(self, *, frequency: float | None = None, presence: float | None = None) -> ChatBuilder:
+        """Make repeating words (`frequency`) or subjects (`presence`) less likely."""
+        return self._with(frequency_penalty=frequency, presence_penalty=presence)
+
+    def logprobs(self, top: int = 0) -> ChatBuilder:
+        """Ask for the tokens' log probabilities, and those of the `top` likeliest others, in the chunks' metadata."""
+        return self._with(logprobs=top)
 
     def tools(self, tools: Sequence[AnyTool]) -> ChatBuilder:
         """Offer tools. `get_stream()` reports the model's calls (`final.tool_calls`) and never runs them."""
@@ -329,17 +335,14 @@ class ChatBuilder:
         return self._say(Message(role="user", content=[part]))
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise ConfigError(f"the file {str(path)!r} cannot be read: {e.strerror}") from e
+
+
 def _positive(name: str, n: int) -> int:
     if not isinstance(n, int) or n < 1:
         raise ConfigError(f"{name}({n!r}): must be a whole number, 1 or more")
     return n
-
-
-_IMAGE_SIGNS = ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
-
-
-def _image_type(data: bytes) -> str:
-    for sign, media_type in _IMAGE_SIGNS:
-        if data.startswith(sign):
-            return media_type
-    raise ConfigError("these bytes are no PNG, JPEG, GIF or WebP image: name the media_type if it is another kind")

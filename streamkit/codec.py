@@ -7,17 +7,14 @@ its answer go through one `Decoder`, which gives chunks; an error answer goes th
 
 from __future__ import annotations
 
-import functools
-import itertools
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
 
-from streamkit.errors import ConfigError, DecodeError, ProviderError, printable
-from streamkit.framing import Event
+from streamkit.errors import DecodeError, ProviderError
+from streamkit.framing import Event, NDJSONFramer, SSEFramer
+from streamkit.jsontext import parse_arguments, scrub
 from streamkit.types.chunks import (
     Chunk,
     Source,
@@ -34,18 +31,7 @@ from streamkit.types.request import ChatRequest
 from streamkit.types.response import StepState
 from streamkit.types.secret import Secret
 
-__all__ = [
-    "Codec",
-    "Decoder",
-    "HttpRequest",
-    "Key",
-    "Model",
-    "Provider",
-    "parse_arguments",
-    "parse_json",
-    "post",
-    "scrub",
-]
+__all__ = ["Capabilities", "Codec", "Decoder", "HttpRequest", "Key", "Model", "Provider"]
 
 Key = str | Secret | Callable[[], str]
 """A key, or a callable that gives the current one (rotating tokens); it is asked once a request."""
@@ -65,6 +51,47 @@ class HttpRequest:
     direct: bool = False
 
 
+@attrs.frozen(kw_only=True)
+class Capabilities:
+    """What can be asked of a provider's API. What it cannot do is refused before it is sent.
+
+    It speaks of the API: a model of it may know less, which its server then says.
+    """
+
+    tools: bool = True
+    required_tool: bool = True
+    """tool_choice "required"."""
+    named_tool: bool = True
+    """tool_choice by name."""
+    parallel_tool_calls: bool = False
+    """A switch that allows one call at a time only."""
+    tool_result_images: bool = False
+    images: bool = True
+    image_urls: bool = True
+    """Images that the provider fetches."""
+    image_types: tuple[str, ...] = ("image/png", "image/jpeg", "image/gif", "image/webp")
+    image_bytes: int = 20 * 2**20
+    """The largest image."""
+    files: bool = False
+    thinking: bool = False
+    """A switch for thinking."""
+    thinking_budget: bool = False
+    reasoning_effort: bool = False
+    json: bool = True
+    """JSON without a schema."""
+    json_schema: bool = True
+    """Answers held to a JSON Schema by the API itself."""
+    prompt_caching: bool = False
+    """Prompt caching that is asked for; without it there may be one that needs no asking."""
+    prefill: bool = False
+    """It goes on with a last message that is the assistant's."""
+    seed: bool = True
+    stop: bool = True
+    top_k: bool = False
+    penalties: bool = True
+    logprobs: bool = False
+
+
 class Provider(Protocol):
     """Whom one calls. Build one with a class of `streamkit.providers`."""
 
@@ -80,6 +107,10 @@ class Provider(Protocol):
     def codec(self) -> Codec:
         """Its wire format."""
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its API can do."""
+
     def secret(self) -> Secret | None:
         """Give the key to send, or None where none is needed; asked once a request."""
 
@@ -89,6 +120,14 @@ class Provider(Protocol):
 
 class Codec(Protocol):
     """A wire format."""
+
+    @property
+    def framer(self) -> type[SSEFramer] | type[NDJSONFramer]:
+        """How its answers are cut into events."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the API can do."""
 
     def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
         """Put a request into the provider's words; `ConfigError` for what the provider cannot do."""
@@ -107,80 +146,6 @@ class Model:
     name: str
     provider: Provider
     client: Any = None
-
-
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # what a header's name may be: RFC 9110, section 5.6.2
-_CREDENTIALS = frozenset({"authorization", "api-key", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"})
-_FRAMING = frozenset({"content-length", "transfer-encoding"})
-
-
-def post(
-    url: str,
-    body: Mapping[str, Any],
-    *,
-    headers: Mapping[str, str] | None = None,
-    secrets: Mapping[str, Secret] | None = None,
-    own: Mapping[str, str] | None = None,
-) -> HttpRequest:
-    """Give the POST of a JSON body that asks for an event stream; the same bytes for each attempt.
-
-    `headers` and `secrets` are the codec's, `own` the user's. The user's win over `headers`, whatever their case. One
-    that carries a credential goes into `secrets`, so that it prints as [REDACTED].
-
-    Raises:
-        ConfigError: `body` is not JSON (NaN and infinity are none); a header of the user's cannot be sent, says how
-            long the body is, or would replace the key.
-    """
-    sent = {
-        "Content-Type": "application/json",
-        "Accept": "text/event-stream",
-        "Accept-Encoding": "identity",
-        **(headers or {}),
-    }
-    kept = dict(secrets or {})
-    for name, value in (own or {}).items():
-        _check_header(name, kept)
-        sent = {known: text for known, text in sent.items() if known.lower() != name.lower()}
-        secret = _header_value(name, value)
-        if name.lower() in _CREDENTIALS:
-            kept[name] = secret
-        else:
-            sent[name] = secret.expose()
-    return HttpRequest(url=url, body=_json_bytes(body), headers=sent, secrets=kept)
-
-
-def _check_header(name: object, secrets: Mapping[str, Secret]) -> None:
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-        raise ConfigError(f"{printable(repr(name), 100)} cannot be the name of a header")
-    if name.lower() in _FRAMING:
-        raise ConfigError(f"the header {name} is set with the body: leave it out")
-    if name.lower() in (known.lower() for known in secrets):
-        raise ConfigError(f"the header {name} carries the key: give the key as api_key instead")
-
-
-def _header_value(name: str, value: object) -> Secret:
-    """A `Secret` refuses what no header can carry; it does not name the header."""
-    if not isinstance(value, str):
-        raise ConfigError(f"the value of the header {name} must be a str, not {type(value).__name__}")
-    try:
-        return Secret(value)
-    except ConfigError as e:
-        raise ConfigError(f"header {name}: {str(e).replace('the key', 'its value')}") from None
-
-
-def _json_bytes(body: Mapping[str, Any]) -> bytes:
-    def plain(value: object) -> object:
-        if isinstance(value, Mapping):
-            return dict(value)
-        raise TypeError(f"{type(value).__name__} is no JSON type")
-
-    try:
-        text = json.dumps(dict(body), ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=plain)
-    except (TypeError, ValueError, RecursionError) as e:
-        raise ConfigError(
-            f"the request cannot be written as JSON: {printable(str(e), 200)}; check tools and provider_options"
-        ) from e
-    return str(scrub(text)).encode("utf-8")
 
 
 class Decoder:
@@ -318,82 +283,3 @@ class Decoder:
         if self._half is not None:
             kind, self._half = self._half[0], None
             (self.text if kind == "text" else self.thinking)("\ufffd")
-
-
-def scrub(value: Any) -> Any:
-    """Give JSON data whose every text can be encoded: pairs of surrogates joined, single ones U+FFFD."""
-    if isinstance(value, str):
-        if value.isascii():
-            return value
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError:
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return value
-    if isinstance(value, dict):
-        return {scrub(k): scrub(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [scrub(v) for v in value]
-    return value
-
-
-_raw_decode = json.JSONDecoder().raw_decode
-
-
-_parsed = itertools.count()
-_WORTH_AN_IMPORT = 100
-"""Events parsed, by all streams, before msgspec is imported: that takes 6 ms, which a first token need not wait for."""
-
-
-@functools.cache
-def _fast_decode() -> Callable[[str], Any] | None:
-    """msgspec's parser where the extra `fast` is installed: 0.75 µs for a chunk of 300 bytes, where json takes 1.85."""
-    try:
-        import msgspec
-    except ImportError:
-        return None
-    return msgspec.json.Decoder().decode
-
-
-def parse_json(text: str) -> Any:
-    """Give the JSON value of an event's data; `DecodeError`, with the text, for anything else.
-
-    Numbers of thousands of digits and nesting of 100,000 levels, which make the json module raise ValueError and
-    RecursionError, are refused alike. What it gives does not depend on msgspec, which is only asked first.
-    """
-    fast = _fast_decode() if next(_parsed) >= _WORTH_AN_IMPORT else None
-    if fast is None:
-        return _parse_slowly(text)
-    try:
-        return fast(text)
-    except Exception:  # its errors are of several kinds, and it is the stricter one: json has the last word
-        return _parse_slowly(text)
-
-
-def _parse_slowly(text: str) -> Any:
-    try:
-        value, end = _raw_decode(text)
-        if end != len(text) and text[end:].strip():
-            value = json.loads(text)
-    except (ValueError, RecursionError) as first:
-        try:
-            return json.loads(text)  # leading white space, which raw_decode does not skip
-        except (ValueError, RecursionError):
-            raise DecodeError(
-                f"the provider sent an event that is not JSON ({type(first).__name__}): {printable(text, 200)}",
-                event=text[:2000],
-            ) from None
-    return value
-
-
-def parse_arguments(text: str) -> tuple[Any, str | None]:
-    """Give a call's arguments and None, or None and why its text is not JSON. No text at all means no arguments.
-
-    Arguments nested too deeply to be walked count as no JSON.
-    """
-    if not text.strip():
-        return {}, None
-    try:
-        return scrub(json.loads(text)), None
-    except (ValueError, RecursionError) as e:
-        return None, printable(f"{type(e).__name__}: {e}", 200)

@@ -15,7 +15,7 @@ import attrs
 
 from streamkit.codec import Provider
 from streamkit.errors import StreamKitError
-from streamkit.framing import Event, SSEFramer
+from streamkit.framing import Event
 from streamkit.types import ChatRequest, ChatResponse, Chunk, Fold, user
 
 __all__ = [
@@ -42,9 +42,10 @@ class Decoded:
 
 
 def decode(provider: Provider, blocks: Iterable[bytes], request: ChatRequest = REQUEST) -> Decoded:
-    """Decode an event stream whose bytes came in these blocks."""
-    framer = SSEFramer()
-    return decode_events(provider, (framer.feed(block) for block in blocks), request)
+    """Decode an answer whose bytes came in these blocks."""
+    framer = provider.codec.framer()
+    feeds = (framer.feed(block) for block in blocks)
+    return decode_events(provider, itertools.chain(feeds, (framer.finish() for _ in range(1))), request)
 
 
 def decode_events(provider: Provider, batches: Iterable[Sequence[Event]], request: ChatRequest = REQUEST) -> Decoded:

@@ -20,9 +20,11 @@ from typing import Any, NoReturn, TypedDict
 
 import attrs
 
-from streamkit.codec import Decoder, HttpRequest, Provider, parse_arguments, parse_json, post, scrub
+from streamkit.codec import Capabilities, Decoder, HttpRequest, Provider
+from streamkit.encoding import CallIds, merged, objections, post
 from streamkit.errors import ConfigError, DecodeError, ProviderError, StreamTruncated, printable
-from streamkit.framing import Event
+from streamkit.framing import Event, SSEFramer
+from streamkit.jsontext import parse_arguments, parse_json, scrub
 from streamkit.provider_errors import event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.types.chunks import Chunk, Source
@@ -62,8 +64,32 @@ _FINISH_REASONS = {
 """Ours by Anthropic's. Any other, `pause_turn` (send the messages back to go on) among them, is "other"."""
 
 
+_CAPABILITIES = Capabilities(
+    parallel_tool_calls=True,
+    tool_result_images=True,
+    image_bytes=5 * 2**20,
+    files=True,
+    thinking=True,
+    thinking_budget=True,
+    reasoning_effort=True,
+    json=False,
+    prompt_caching=True,
+    prefill=True,
+    seed=False,
+    top_k=True,
+    penalties=False,
+)
+
+
 class AnthropicMessages:
     """The wire format of `POST /v1/messages`. Stateless; share it between any number of threads."""
+
+    framer = SSEFramer
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the API can do."""
+        return _CAPABILITIES
 
     def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
         """Put a request into the API's words.
@@ -85,7 +111,7 @@ class AnthropicMessages:
         key = provider.secret()
         return post(
             provider.base_url.removesuffix("/v1") + "/v1/messages",
-            _merged(_body(request), request.provider_options),
+            merged(_body(request), request.provider_options),
             headers={"anthropic-version": _VERSION},
             secrets={"x-api-key": key} if key else {},
             own=request.headers,
@@ -122,12 +148,7 @@ _MESSAGES = AnthropicMessages()
 
 def _objections(request: ChatRequest) -> Iterator[str]:
     """What the API would refuse, or does not know, each with what to do instead."""
-    if not request.model:
-        yield "no model: name one, as in client.chat('claude-sonnet-4-5')"
-    if not request.conversation:
-        yield "no messages: add one with .user(...)"
-    if request.seed is not None:
-        yield "it knows no seed: leave it out"
+    yield from objections(request, _CAPABILITIES)
     if request.temperature is not None and not 0 <= request.temperature <= 1:
         yield f"temperature {request.temperature} is out of range: give one from 0 to 1"
     if request.max_tokens is not None and request.max_tokens < 1:
@@ -136,20 +157,8 @@ def _objections(request: ChatRequest) -> Iterator[str]:
         yield "a stop sequence of white space alone is refused: give one with other characters"
     if request.reasoning_effort is not None and request.reasoning_effort not in _EFFORTS:
         yield f"unknown reasoning_effort {request.reasoning_effort!r}: use one of {', '.join(_EFFORTS)}"
-    if request.response_format is not None and request.response_format.type == "json":
-        yield "it has no JSON mode without a schema: give one with .json_schema(...), or ask for JSON in the prompt"
-    yield from _tool_objections(request)
     if _thinks(request):
         yield from _thinking_objections(request)
-
-
-def _tool_objections(request: ChatRequest) -> Iterator[str]:
-    choice, names = request.tool_choice, [tool.name for tool in request.tools]
-    if choice not in (None, "auto", "none", *names) and "tools" not in request.provider_options:
-        if not names:
-            yield f"tool_choice {choice!r} without tools: add them with .tools(...)"
-        elif choice not in ("required", "any"):
-            yield f"unknown tool_choice {choice!r}: use auto, none, required or one of {', '.join(names)}"
 
 
 def _thinking_objections(request: ChatRequest) -> Iterator[str]:
@@ -200,17 +209,6 @@ def _body(request: ChatRequest) -> dict[str, Any]:
     if request.prompt_caching:
         _mark_for_caching(body)
     return body
-
-
-def _merged(body: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(body)
-    for name, value in options.items():
-        ours = merged.get(name)
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = _merged(ours, value) if isinstance(ours, dict) and isinstance(value, Mapping) else value
-    return merged
 
 
 def _max_tokens(request: ChatRequest) -> int:
@@ -272,7 +270,7 @@ def _system(messages: tuple[Message, ...]) -> list[dict[str, Any]] | None:
 def _messages(request: ChatRequest) -> list[dict[str, Any]]:
     """Two sides take turns: neighbours of one side become one message."""
     turns: list[dict[str, Any]] = []
-    ids = _ToolIds()
+    ids = CallIds()
     for message in request.conversation:
         role = "assistant" if message.role == "assistant" else "user"
         blocks = [block for part in message.content if (block := _block(part, ids)) is not None]
@@ -295,31 +293,15 @@ def _trim_prefill(turns: list[dict[str, Any]]) -> None:
         last["text"] = last["text"].rstrip()
 
 
-@attrs.define
-class _ToolIds:
-    """Gives calls and results ids that the API takes: other providers' may hold what it refuses, or be missing."""
-
-    made: int = 0
-    waiting: list[str] = attrs.field(factory=list)
-    """Made-up ids whose results are still to come."""
-
-    def of_call(self, id: str) -> str:
-        """Give the id of a call."""
-        if id:
-            return _NO_ID_CHARACTER.sub("_", id)
-        self.made += 1
-        self.waiting.append(f"call_{self.made}")
-        return self.waiting[-1]
-
-    def of_result(self, id: str) -> str:
-        """Give the id of a result; without one of its own, that of the first call that waits for one."""
-        return _NO_ID_CHARACTER.sub("_", id) if id or not self.waiting else self.waiting.pop(0)
-
-
 _NO_ID_CHARACTER = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def _block(part: Part, ids: _ToolIds) -> dict[str, Any] | None:
+def _plain_id(id: str) -> str:
+    """An id that the API takes: other providers' may hold what it refuses."""
+    return _NO_ID_CHARACTER.sub("_", id)
+
+
+def _block(part: Part, ids: CallIds) -> dict[str, Any] | None:
     """One part of a message as a content block, or None for what the API would refuse."""
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text} if part.text.strip() else None
@@ -330,9 +312,14 @@ def _block(part: Part, ids: _ToolIds) -> dict[str, Any] | None:
     if isinstance(part, ThinkingPart):
         return _thinking_block(part)
     if isinstance(part, ToolCallPart):
-        return {"type": "tool_use", "id": ids.of_call(part.id), "name": part.name, "input": _tool_input(part.input)}
+        return {
+            "type": "tool_use",
+            "id": _plain_id(ids.of_call(part)),
+            "name": part.name,
+            "input": _tool_input(part.input),
+        }
     if isinstance(part, ToolResultPart):
-        return _tool_result(part, ids.of_result(part.tool_call_id))
+        return _tool_result(part, _plain_id(ids.of_result(part)))
     return _raw_block(part)
 
 

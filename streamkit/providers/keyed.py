@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 import attrs
 
 from streamkit import keys
-from streamkit.codec import Codec, Key, Model
+from streamkit.codec import Capabilities, Codec, Key, Model
 from streamkit.errors import ConfigError, StreamKitError, printable
 from streamkit.types.secret import Secret
 
@@ -89,6 +89,11 @@ class KeyedProvider:
     def codec(self) -> Codec:
         """Its wire format."""
         raise NotImplementedError
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its API can do."""
+        return self.codec.capabilities
 
     def secret(self) -> Secret | None:
         """Give the key to send, None where none is needed. Calls the function that was given for it, which may block.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import attrs
 
-from streamkit.codec import HttpRequest, Model, Provider
+from streamkit.codec import Capabilities, HttpRequest, Model, Provider
 from streamkit.local import require_wheels, server
-from streamkit.providers.openai_chat import ChatCompletions, Quirks
+from streamkit.providers.openai_chat import CAPABILITIES, ChatCompletions
 from streamkit.types.request import ChatRequest
 from streamkit.types.secret import Secret
 
@@ -28,7 +28,11 @@ class _DirectChat(ChatCompletions):
         return attrs.evolve(super().encode(request, provider), direct=True)
 
 
-_CODEC = _DirectChat(Quirks(top_k=True))
+_CODEC = _DirectChat(
+    capabilities=attrs.evolve(
+        CAPABILITIES, top_k=True, required_tool=False, named_tool=False, images=False, files=False
+    )
+)
 
 
 class Local:
@@ -62,6 +66,11 @@ class Local:
     def codec(self) -> ChatCompletions:
         """Chat completions."""
         return _CODEC
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its server can do."""
+        return _CODEC.capabilities
 
     def secret(self) -> Secret:
         """Give the key that this process's server was started with; nobody else knows it."""

@@ -15,15 +15,16 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
-from streamkit.codec import Decoder, HttpRequest, Key, Provider, parse_arguments, parse_json, post, scrub
+from streamkit.codec import Capabilities, Decoder, HttpRequest, Key, Provider
+from streamkit.encoding import CallIds, merged, objections, post
 from streamkit.errors import ConfigError, DecodeError, ProviderError, StreamTruncated
-from streamkit.framing import Event
+from streamkit.framing import Event, SSEFramer
+from streamkit.jsontext import listed, parse_arguments, parse_json, scrub, word
 from streamkit.provider_errors import event_error, status_error
 from streamkit.providers.keyed import KeyedProvider, checked_base_url, checked_key
 from streamkit.stencil import Stencil
@@ -42,17 +43,24 @@ class Quirks:
 
     max_completion_tokens: str | None = None
     """A pattern, searched in the model's name, of the models that know the token limit only by this newer name."""
-    top_k: bool = False
-    """Whether it knows `top_k`, which OpenAI does not."""
     thinking_fields: tuple[str, ...] = ("reasoning_content", "reasoning")
     """The fields of a delta that may hold thinking. The first with text counts: some services send it under two."""
+
+
+CAPABILITIES = Capabilities(
+    parallel_tool_calls=True, files=True, reasoning_effort=True, logprobs=True, penalties=True, prefill=False
+)
+"""What OpenAI's own API can do."""
 
 
 class ChatCompletions:
     """The wire format of `POST /chat/completions`. Stateless; share it between any number of threads."""
 
-    def __init__(self, quirks: Quirks | None = None) -> None:
+    framer = SSEFramer
+
+    def __init__(self, quirks: Quirks | None = None, capabilities: Capabilities | None = None) -> None:
         self.quirks = quirks or Quirks()
+        self.capabilities = capabilities or CAPABILITIES
 
     def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
         """Put a request into the API's words.
@@ -64,9 +72,9 @@ class ChatCompletions:
         Raises:
             ConfigError: for what the API does not know or cannot do.
         """
-        for objection in _objections(request, self.quirks):
+        for objection in objections(request, self.capabilities):
             raise ConfigError(f"{provider.name}: {objection}")
-        body = _merged(_body(request, self.quirks), request.provider_options)
+        body = merged(_body(request, self.quirks), request.provider_options)
         key = provider.secret()
         return post(
             f"{provider.base_url}/chat/completions",
@@ -126,34 +134,10 @@ class OpenAICompatible(KeyedProvider):
 
 # o1, o3-mini, gpt-5.1, ft:o4-mini:…, openai/gpt-5, codex-mini-latest refuse max_tokens; many servers know no other.
 _OPENAI = ChatCompletions(Quirks(max_completion_tokens=r"(^|[/:])(o\d|gpt-([5-9]|\d\d)|codex)"))
-_COMPATIBLE = ChatCompletions(Quirks(top_k=True))
+_COMPATIBLE = ChatCompletions(capabilities=attrs.evolve(CAPABILITIES, top_k=True))
 
 
 # -- the request
-
-
-def _objections(request: ChatRequest, quirks: Quirks) -> Iterator[str]:
-    """What the API does not know or cannot do, each with what to do instead."""
-    if not request.model:
-        yield "no model: name one, as in client.chat('gpt-4o')"
-    if not request.conversation:
-        yield "no messages: add one with .user(...)"
-    if request.top_k is not None and not quirks.top_k:
-        yield "it knows no top_k: leave it out, or use top_p"
-    if request.thinking or request.thinking_budget is not None:
-        yield "it knows no thinking budget or switch: use .reasoning_effort(...) or .provider_options(...)"
-    if request.provider_options.get("n") not in (None, 1):
-        yield "n above 1 is not read: make several requests, as with stream_parallel"
-    yield from _tool_objections(request)
-
-
-def _tool_objections(request: ChatRequest) -> Iterator[str]:
-    choice, names = request.tool_choice, [tool.name for tool in request.tools]
-    if choice not in (None, "auto", "none", *names) and "tools" not in request.provider_options:
-        if not names:
-            yield f"tool_choice {choice!r} without tools: add them with .tools(...)"
-        elif choice != "required":
-            yield f"unknown tool_choice {choice!r}: use auto, none, required or one of {', '.join(names)}"
 
 
 def _body(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
@@ -169,6 +153,10 @@ def _body(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
         limit: request.max_tokens,
         "stop": list(request.stop) or None,
         "seed": request.seed,
+        "frequency_penalty": request.frequency_penalty,
+        "presence_penalty": request.presence_penalty,
+        "logprobs": None if request.logprobs is None else True,
+        "top_logprobs": request.logprobs or None,
         "tools": [_tool(tool) for tool in request.tools] or None,
         "tool_choice": _tool_choice(request.tool_choice) if offers_tools else None,
         "parallel_tool_calls": request.parallel_tool_calls if offers_tools else None,
@@ -198,19 +186,8 @@ def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
     return {"type": "json_object" if wanted.type == "json" else "text"}
 
 
-def _merged(body: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(body)
-    for name, value in options.items():
-        ours = merged.get(name)
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = _merged(ours, value) if isinstance(ours, dict) and isinstance(value, Mapping) else value
-    return merged
-
-
 def _messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    ids = _Ids()
+    ids = CallIds()
     for message in messages:
         for part in message.content:
             if isinstance(part, ToolResultPart):
@@ -221,24 +198,6 @@ def _messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
             yield {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
         elif not message.content or any(not isinstance(part, ToolResultPart) for part in message.content):
             yield {"role": message.role, "content": _content(message)}
-
-
-class _Ids:
-    """The ids of calls and results. Where a service gave none, one is made up for a call and its result, in order."""
-
-    def __init__(self) -> None:
-        self._made = 0
-        self._waiting: deque[str] = deque()
-
-    def of_call(self, call: ToolCallPart) -> str:
-        if call.id:
-            return call.id
-        self._made += 1
-        self._waiting.append(f"call_{self._made}")
-        return self._waiting[-1]
-
-    def of_result(self, result: ToolResultPart) -> str:
-        return result.tool_call_id or (self._waiting.popleft() if self._waiting else "")
 
 
 def _call(call: ToolCallPart, id: str) -> dict[str, Any]:
@@ -430,12 +389,12 @@ class ChatDecoder(Decoder):
             return
         state = self.state
         if not state.id:
-            state.id = _word(value.get("id")) or None
+            state.id = word(value.get("id")) or None
         if not state.model:
-            state.model = _word(value.get("model")) or None
+            state.model = word(value.get("model")) or None
         error = _error_in(value, event.event)
         choices = value.get("choices")
-        for choice in _list(choices):
+        for choice in listed(choices):
             if type(choice) is dict and choice.get("index") in _FIRST:
                 self._choice(choice, whole=value.get("object") == "chat.completion")
                 error = error or choice.get("error")
@@ -512,7 +471,7 @@ class ChatDecoder(Decoder):
             raise DecodeError(
                 f"{self.state.provider}: the provider sent {type(content).__name__} where the answer's text belongs"
             )
-        for part in _list(content):
+        for part in listed(content):
             self._content_part(part if type(part) is dict else {"type": "text", "text": part})
 
     def refusal(self, refusal: Any) -> None:
@@ -523,7 +482,7 @@ class ChatDecoder(Decoder):
 
     def annotations(self, annotations: Any) -> None:
         """Citations: of a web page, or of a file."""
-        for annotation in _list(annotations):
+        for annotation in listed(annotations):
             kind = annotation.get("type") if type(annotation) is dict else None
             if type(kind) is str:
                 cited = annotation.get(kind)
@@ -531,7 +490,7 @@ class ChatDecoder(Decoder):
 
     def tool_calls(self, entries: Any) -> None:
         """Pieces of tool calls."""
-        for position, entry in enumerate(_list(entries)):
+        for position, entry in enumerate(listed(entries)):
             if type(entry) is dict:
                 function = entry.get("function") or entry.get("custom")
                 if type(function) is dict:
@@ -547,8 +506,8 @@ class ChatDecoder(Decoder):
     def _content_part(self, part: Mapping[str, Any]) -> None:
         kind, text = part.get("type"), part.get("text")
         if kind == "thinking":
-            for piece in _list(part.get("thinking")):
-                self.thinking(_word(piece.get("text") if type(piece) is dict else piece))
+            for piece in listed(part.get("thinking")):
+                self.thinking(word(piece.get("text") if type(piece) is dict else piece))
         elif kind == "refusal":
             self.refusal(part.get("refusal"))
         elif type(text) is str:
@@ -561,7 +520,7 @@ class ChatDecoder(Decoder):
     def _grow(
         self, entry: Mapping[str, Any], function: Mapping[str, Any], position: int, *, needs_id: bool = True
     ) -> None:
-        id, name, piece = _word(entry.get("id")), _word(function.get("name")), _piece(function)
+        id, name, piece = word(entry.get("id")), word(function.get("name")), _piece(function)
         if not (id or name or piece):
             return
         index = entry.get("index")
@@ -637,7 +596,7 @@ class ChatDecoder(Decoder):
         """Add a citation, once: for a place in the text where it names one, else for a page."""
         if type(cited) is not dict:
             return
-        url, id = _word(cited.get("url")), _word(cited.get("file_id"))
+        url, id = word(cited.get("url")), word(cited.get("file_id"))
         place = tuple(at for at in (cited.get("start_index"), cited.get("end_index")) if type(at) is int and at)
         if not (url or id) or (url, id, place) in self._cited:
             return
@@ -645,9 +604,9 @@ class ChatDecoder(Decoder):
         self.source(
             Source(
                 url=url or None,
-                title=_word(cited.get("title")) or _word(cited.get("filename")) or None,
+                title=word(cited.get("title")) or word(cited.get("filename")) or None,
                 id=id or None,
-                text=_word(cited.get("content")) or _word(cited.get("snippet")) or None,
+                text=word(cited.get("content")) or word(cited.get("snippet")) or None,
                 metadata={
                     name: scrub(value)
                     for name, value in cited.items()
@@ -737,13 +696,3 @@ def _usage(raw: dict[str, Any]) -> Usage:
         return Usage(raw=raw)
     counts.setdefault("total_tokens", counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0))
     return Usage(raw=raw, source="reported", **counts)
-
-
-def _list(value: Any) -> list[Any]:
-    """What was sent as a list, or as the one thing that would be in it."""
-    return value if type(value) is list else [value]
-
-
-def _word(value: object) -> str:
-    """A text beside the answer, "" where it is none."""
-    return str(scrub(value)) if type(value) is str else ""

@@ -42,9 +42,10 @@ def _is_text(part: object, attribute: attrs.Attribute[str], value: object) -> No
 
 @attrs.frozen(kw_only=True)
 class TextPart:
-    """Plain text."""
+    """Plain text. `cache` has the provider cache the prompt up to the end of this part, where that has to be asked."""
 
     text: str = attrs.field(validator=_is_text)
+    cache: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -54,6 +55,12 @@ class ImagePart:
     url: str | None = None
     data: bytes | None = attrs.field(default=None, repr=False)
     media_type: str = "image/png"
+    cache: bool = False
+
+    @classmethod
+    def of_bytes(cls, data: bytes, media_type: str | None = None) -> ImagePart:
+        """Give the image that these bytes are; `ConfigError` where its type is neither said nor known by its look."""
+        return cls(data=data, media_type=media_type or _image_type(data))
 
     @classmethod
     def of_url(cls, url: str) -> ImagePart:
@@ -74,11 +81,13 @@ class ImagePart:
 
 @attrs.frozen(kw_only=True)
 class FilePart:
-    """A document: `data` with its `media_type` and a `name`."""
+    """A document: a `url` that the provider fetches, or `data` with its `media_type`; and a `name`."""
 
-    data: bytes = attrs.field(repr=False)
+    data: bytes = attrs.field(default=b"", repr=False)
     media_type: str = "application/pdf"
     name: str = "file.pdf"
+    url: str | None = None
+    cache: bool = False
 
     def base64(self) -> str:
         """The data in base64."""
@@ -87,20 +96,25 @@ class FilePart:
 
 @attrs.frozen(kw_only=True)
 class ThinkingPart:
-    """A model's thinking. `signature` proves it to the provider on the way back; `redacted` is thinking kept secret."""
+    """A model's thinking. `signature` proves it to the provider on the way back; `redacted` is thinking kept secret.
+
+    Both mean something to the `provider` alone that gave them; "" stands for any.
+    """
 
     text: str = ""
     signature: str | None = None
     redacted: str | None = None
+    provider: str = attrs.field(default="", eq=False)
 
 
 @attrs.frozen(kw_only=True)
 class ToolCallPart:
-    """A model's wish to call a tool; `input` is the exact JSON text."""
+    """A model's wish to call a tool; `input` is the exact JSON text, `signature` the proof of the thought behind it."""
 
     id: str = attrs.field(validator=_is_text)
     name: str = attrs.field(validator=_is_text)
     input: str = attrs.field(validator=_is_text)
+    signature: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -111,6 +125,8 @@ class ToolResultPart:
     tool_name: str = attrs.field(default="", validator=_is_text)
     output: str = attrs.field(default="", validator=_is_text)
     is_error: bool = False
+    images: tuple[ImagePart, ...] = ()
+    cache: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -222,6 +238,16 @@ def tool_result(tool_call_id: str, output: str, *, tool_name: str = "", is_error
 def _text_of(content: Any) -> str:
     """The text of a tool result, whose content may be text or text blocks."""
     return content if isinstance(content, str) else "".join(p.text for p in _parts(content) if isinstance(p, TextPart))
+
+
+_IMAGE_SIGNS = ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
+
+
+def _image_type(data: bytes) -> str:
+    for sign, media_type in _IMAGE_SIGNS:
+        if data.startswith(sign):
+            return media_type
+    raise ConfigError("these bytes are no PNG, JPEG, GIF or WebP image: name the media_type if it is another kind")
 
 
 def _decoded(data: str) -> bytes:

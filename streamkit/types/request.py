@@ -96,6 +96,10 @@ class ChatRequest:
     top_k: int | None = attrs.field(default=None, validator=_COUNT)
     stop: tuple[str, ...] = attrs.field(default=(), converter=_tuple, validator=_all_texts)
     seed: int | None = attrs.field(default=None, validator=_COUNT)
+    frequency_penalty: float | None = attrs.field(default=None, validator=_NUMBER)
+    presence_penalty: float | None = attrs.field(default=None, validator=_NUMBER)
+    logprobs: int | None = attrs.field(default=None, validator=_COUNT)
+    """How many alternatives to each token are to come with its log probability; 0: none, but its own."""
     tools: tuple[Tool, ...] = ()
     tool_choice: str | None = attrs.field(default=None, validator=_TEXT)
     """auto, none, required, or the name of a tool."""

@@ -255,7 +255,7 @@ class Fold:
             response=last.response,
             provider_metadata={provider: last.provider_metadata} if provider and last.provider_metadata else {},
             sources=tuple(source for s in steps for source in s.sources),
-            messages=tuple(m for fold in folds for m in _messages(fold)),
+            messages=tuple(m for fold in folds for m in _messages(fold, provider)),
             complete=complete,
             stop_cause="natural" if complete else "none",
         )
@@ -323,7 +323,7 @@ def _calls(runs: list[_Run]) -> tuple[ToolCall, ...]:
     return tuple(calls)
 
 
-def _messages(fold: _StepFold) -> list[Message]:
+def _messages(fold: _StepFold, provider: str) -> list[Message]:
     """What this step adds to the history: the assistant's message, then its tools' answers."""
     parts: list[Part] = []
     for run in fold.runs[:]:
@@ -331,13 +331,16 @@ def _messages(fold: _StepFold) -> list[Message]:
         if run.kind == "text" and text:
             parts.append(TextPart(text=text))
         elif run.kind == "thinking" and (text or run.signature or run.redacted):
-            parts.append(ThinkingPart(text=text, signature=run.signature, redacted=run.redacted))
+            parts.append(ThinkingPart(text=text, signature=run.signature, redacted=run.redacted, provider=provider))
         elif run.kind == "raw":
             metadata = run.chunk.metadata
             parts.append(RawPart(provider=metadata.get("provider", ""), block=metadata["raw_block"]))
         elif isinstance(run.chunk, ToolCallChunk):
             call = run.chunk
-            parts.append(ToolCallPart(id=call.tool_call_id, name=call.tool_name, input=call.tool_input))
+            signature = call.metadata.get("signature")
+            parts.append(
+                ToolCallPart(id=call.tool_call_id, name=call.tool_name, input=call.tool_input, signature=signature)
+            )
     messages = [Message(role="assistant", content=parts)] if parts else []
     results = [
         ToolResultPart(tool_call_id=r.tool_call_id, tool_name=r.tool_name, output=r.output, is_error=r.is_error)

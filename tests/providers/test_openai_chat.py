@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamkit import codec
+from streamkit import jsontext
 from streamkit.codec import HttpRequest
 from streamkit.errors import (
     BadRequest,
@@ -1148,7 +1148,7 @@ def test_the_quick_way_gives_what_the_ordinary_one_gives(
     quick = decode_events(OPENAI, [events])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stencil, "read", lambda self, text: None)
-        patch.setattr(codec, "_fast_decode", lambda: None)
+        patch.setattr(jsontext, "_fast_decode", lambda: None)
         ordinary = decode_events(OPENAI, [events])
 
     assert repr((ordinary.chunks, ordinary.error, ordinary.response)) == repr(
@@ -1160,7 +1160,7 @@ def test_the_quick_way_gives_what_the_ordinary_one_gives(
 def test_recordings_the_ordinary_way(expected: dict[str, Any], body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every recording gives the same without the quick way and without msgspec."""
     monkeypatch.setattr(Stencil, "read", lambda self, text: None)
-    monkeypatch.setattr(codec, "_fast_decode", lambda: None)
+    monkeypatch.setattr(jsontext, "_fast_decode", lambda: None)
 
     assert {} == difference(expected, decode(OPENAI, [body]))
 

@@ -1,0 +1,137 @@
+"""JSON from a stranger: whatever it is, it is read or refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamkit import jsontext
+from streamkit.errors import DecodeError
+from streamkit.jsontext import parse_arguments, parse_json, scrub
+from tests.strategies import PROPERTY
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{}", {}),
+        (' \t\r\n{"a": [1, 2.5, null, true, "é"]} \n', {"a": [1, 2.5, None, True, "é"]}),
+        ('"x"', "x"),
+        ("-0", 0),
+        ("1e400", float("inf")),
+        ("123456789012345678901234567890", 123456789012345678901234567890),
+        ('{"a":1,"a":2}', {"a": 2}),
+        ('"\\ud83d\\ude00"', "😀"),
+        ('"\\ud83d"', "\ud83d"),
+        ('"\\u0000"', "\x00"),
+    ],
+)
+def test_json(text: str, expected: object) -> None:
+    """Every JSON text gives its value, white space around it or not."""
+    assert repr(expected) == repr(parse_json(text))
+
+
+NO_JSON = [
+    "",
+    " ",
+    "x",
+    "{",
+    "{}}",
+    "{} x",
+    "[1,]",
+    "'a'",
+    "\ufeff{}",
+    '"\n"',
+    "01",
+    "1" * 5000,
+    "[" * 100_000,
+    "[" * 100_000 + "]" * 100_000,
+]
+
+
+@pytest.mark.parametrize("text", NO_JSON, ids=range(len(NO_JSON)))
+def test_what_is_no_json(text: str) -> None:
+    """Anything else, numbers and nesting without end included, is a DecodeError that shows and keeps a part of it."""
+    with pytest.raises(DecodeError, match="not JSON") as caught:
+        parse_json(text)
+
+    assert text[:2000] == caught.value.event
+    assert len(str(caught.value)) < 500
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("\ud83d"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@PROPERTY
+@given(_JSON, st.booleans(), st.text(' \n{}[]",:0123456789.eE-+tfnINx\\ud8\x00', max_size=5), st.integers(0, 200))
+def test_msgspec_makes_no_difference(value: Any, ascii_only: bool, noise: str, place: int) -> None:
+    """Value or error, the result is the same with msgspec as without, also for texts that are nearly JSON."""
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    text = text[: place % (len(text) + 1)] + noise + text[place % (len(text) + 1) :]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jsontext, "_WORTH_AN_IMPORT", 0)
+
+        assert _outcome(jsontext._parse_slowly, text) == _outcome(parse_json, text)
+
+
+def _outcome(parse: Any, text: str) -> str:
+    try:
+        return repr(parse(text))
+    except DecodeError as e:
+        return f"{e} {e.event}"
+
+
+def test_msgspec_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it, json does the work."""
+    jsontext._fast_decode.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "msgspec", None)
+        patch.setattr(jsontext, "_WORTH_AN_IMPORT", 0)
+        found, value = jsontext._fast_decode(), parse_json("[1]")
+    jsontext._fast_decode.cache_clear()
+
+    assert (None, [1]) == (found, value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", {}), (" \n", {}), ("{}", {}), ('{"a": "\\ud83d"}', {"a": "\ufffd"}), ("[1]", [1]), ("3", 3)],
+)
+def test_arguments(text: str, expected: object) -> None:
+    """Arguments are what their text says; no text at all means none."""
+    assert (expected, None) == parse_arguments(text)
+
+
+@pytest.mark.parametrize("text", ["{", "{}{}", "x", "1" * 5000, "[" * 5000 + "]" * 5000, "[" * 100_000])
+def test_arguments_that_are_none(text: str) -> None:
+    """What is not JSON, or too deep to be walked, gives nothing and why."""
+    arguments, why = parse_arguments(text)
+
+    assert None is arguments
+    assert why
+    assert len(why) <= 201
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a", "a"),
+        ("é😀", "é😀"),
+        ("\ud83d\ude00", "😀"),
+        ("a\ud83db\ude00", "a\ufffdb\ufffd"),
+        ({"\ud83d": ["\ud83d", 1, None, {"a": "\udc00"}]}, {"\ufffd": ["\ufffd", 1, None, {"a": "\ufffd"}]}),
+    ],
+)
+def test_scrub(value: object, expected: object) -> None:
+    """Pairs of surrogates are joined and single ones replaced, in all texts of JSON data."""
+    assert expected == scrub(value)
