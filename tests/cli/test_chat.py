@@ -355,7 +355,7 @@ def test_an_interrupted_process_keeps_what_it_printed(server: ProviderServer) ->
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pipe's rules of POSIX")
 def test_a_reader_that_goes_away_is_no_error(server: ProviderServer) -> None:
     """When nobody reads its output any more the process ends quietly with code 141, and cancels the answer."""
-    server.reply(chat_answer(*["word "] * 2000)[:-3], Stall())
+    server.reply(chat_answer(*["word " * 100] * 1000)[:-3], Stall())  # more than the pipe holds
     with start(server, "hi") as process:
         assert process.stdout is not None
         assert process.stderr is not None
