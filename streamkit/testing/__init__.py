@@ -9,7 +9,16 @@ Importing it starts nothing and needs no test framework.
 
 from __future__ import annotations
 
-from streamkit.testing.answers import anthropic_answer, chat_answer, error_answer, error_event
+from streamkit.testing.answers import (
+    anthropic_answer,
+    chat_answer,
+    cohere_answer,
+    error_answer,
+    error_event,
+    gemini_answer,
+    ollama_answer,
+    responses_answer,
+)
 from streamkit.testing.proxy import ProxyServer
 from streamkit.testing.server import ProviderServer
 from streamkit.testing.steps import (
@@ -54,6 +63,10 @@ __all__ = [
     "Wire",
     "anthropic_answer",
     "chat_answer",
+    "cohere_answer",
     "error_answer",
     "error_event",
+    "gemini_answer",
+    "ollama_answer",
+    "responses_answer",
 ]

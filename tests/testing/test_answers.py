@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 import requests
 
-from streamkit.testing import ProviderServer, Script, anthropic_answer, chat_answer, error_answer, error_event
+from streamkit.testing import (
+    ProviderServer,
+    Script,
+    anthropic_answer,
+    chat_answer,
+    cohere_answer,
+    error_answer,
+    error_event,
+    gemini_answer,
+    ollama_answer,
+    responses_answer,
+)
 from tests.scripted import events
 
 
@@ -70,6 +82,75 @@ def test_an_anthropic_answer_may_be_a_tool_call_alone() -> None:
 
     assert ["tool_use"] == [e["content_block"]["type"] for e in told if e["type"] == "content_block_start"]
     assert "max_tokens" == told[-2]["delta"]["stop_reason"]
+
+
+def test_a_responses_answer_has_all_its_parts() -> None:
+    """Each item is added, grows and is done; the last event has all of them and the usage."""
+    told = events(ask(responses_answer("a", "b", thinking="hm", tool_calls=[("f", {"x": 1})])).text)
+    deltas = [(e["output_index"], e["delta"]) for e in told if e["type"].endswith(".delta")]
+    last = told[-1]["response"]
+
+    assert ["reasoning", "message", "function_call"] == [item["type"] for item in last["output"]]
+    assert [(0, "hm"), (1, "a"), (1, "b"), (2, '{"x'), (2, '":1}')] == deltas
+    assert ("response.completed", "completed", 7) == (
+        told[-1]["type"],
+        last["status"],
+        last["usage"]["total_tokens"],
+    )
+    assert '{"x":1}' == last["output"][2]["arguments"]
+
+
+def test_a_responses_answer_may_be_incomplete() -> None:
+    """It then says why."""
+    last = events(ask(responses_answer("a", status="incomplete")).text)[-1]
+
+    assert "response.incomplete" == last["type"]
+    assert {"reason": "max_output_tokens"} == last["response"]["incomplete_details"]
+
+
+def test_a_gemini_answer_has_all_its_parts() -> None:
+    """An event a part, the last with the finish reason; the counts grow."""
+    told = events(ask(gemini_answer("a", thinking="hm", tool_calls=[("f", {"x": 1})], finish="MAX_TOKENS")).text)
+    candidates = [event["candidates"][0] for event in told]
+
+    assert [
+        {"text": "hm", "thought": True},
+        {"text": "a"},
+        {"functionCall": {"name": "f", "args": {"x": 1}}},
+    ] == [candidate["content"]["parts"][0] for candidate in candidates]
+    assert [None, None, "MAX_TOKENS"] == [candidate.get("finishReason") for candidate in candidates]
+    assert [6, 7, 8] == [event["usageMetadata"]["totalTokenCount"] for event in told]
+
+
+def test_an_empty_gemini_answer_still_finishes() -> None:
+    """Without anything said there is one event, with an empty text."""
+    (event,) = events(ask(gemini_answer()).text)
+
+    assert "STOP" == event["candidates"][0]["finishReason"]
+
+
+def test_an_ollama_answer_has_all_its_parts() -> None:
+    """A line of JSON a message, the last with why it is done and the counts."""
+    response = ask(ollama_answer("a", thinking="hm", tool_calls=[("f", {"x": 1})], finish="length"))
+    *said, last = map(json.loads, response.text.splitlines())
+
+    assert "application/x-ndjson" == response.headers["content-type"]
+    assert ["hm", None, None] == [line["message"].get("thinking") for line in said]
+    assert ["", "a", ""] == [line["message"]["content"] for line in said]
+    assert {"name": "f", "arguments": {"x": 1}} == said[2]["message"]["tool_calls"][0]["function"]
+    assert (True, "length", 5) == (last["done"], last["done_reason"], last["prompt_eval_count"])
+
+
+def test_a_cohere_answer_has_all_its_parts() -> None:
+    """Contents and calls start, grow and end, in order; the finish reason is that of calls where there are some."""
+    told = events(ask(cohere_answer("a", "b", thinking="hm", tool_calls=[("f", {"x": 1})])).text)
+    grown = [event["delta"]["message"] for event in told if event["type"].endswith("-delta")]
+
+    assert [{"thinking": "hm"}, {"text": "a"}, {"text": "b"}] == [said["content"] for said in grown[:3]]
+    assert '{"x":1}' == "".join(said["tool_calls"]["function"]["arguments"] for said in grown[3:])
+    assert ("message-start", "message-end") == (told[0]["type"], told[-1]["type"])
+    assert "TOOL_CALL" == told[-1]["delta"]["finish_reason"]
+    assert "COMPLETE" == events(ask(cohere_answer("a")).text)[-1]["delta"]["finish_reason"]
 
 
 @pytest.mark.parametrize(
