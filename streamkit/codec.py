@@ -15,6 +15,7 @@ import attrs
 from streamkit.errors import DecodeError, ProviderError
 from streamkit.framing import Event, NDJSONFramer, SSEFramer
 from streamkit.jsontext import parse_arguments, scrub
+from streamkit.schema import StrictRules
 from streamkit.types.chunks import (
     Chunk,
     Source,
@@ -39,7 +40,7 @@ Key = str | Secret | Callable[[], str]
 
 @attrs.frozen(kw_only=True)
 class HttpRequest:
-    """One POST: `secrets` are headers that carry a key, kept apart so that they print as [REDACTED].
+    """One request: `secrets` are headers that carry a key, kept apart so that they print as [REDACTED].
 
     `direct` passes by the proxies of the environment: for a server of our own on this machine.
     """
@@ -49,6 +50,7 @@ class HttpRequest:
     headers: Mapping[str, str] = attrs.field(factory=dict)
     secrets: Mapping[str, Secret] = attrs.field(factory=dict)
     direct: bool = False
+    method: str = "POST"
 
 
 @attrs.frozen(kw_only=True)
@@ -73,6 +75,10 @@ class Capabilities:
     image_bytes: int = 20 * 2**20
     """The largest image."""
     files: bool = False
+    file_urls: bool = True
+    """Files that the provider fetches, where it takes files."""
+    citations: bool = False
+    """Answers that cite the files sent, where that is asked for."""
     thinking: bool = False
     """A switch for thinking."""
     thinking_budget: bool = False
@@ -81,6 +87,8 @@ class Capabilities:
     """JSON without a schema."""
     json_schema: bool = True
     """Answers held to a JSON Schema by the API itself."""
+    schema_rules: StrictRules | None = None
+    """What a schema that answers are strictly held to must be like; None: as far as we know, just a schema."""
     prompt_caching: bool = False
     """Prompt caching that is asked for; without it there may be one that needs no asking."""
     prefill: bool = False
@@ -135,6 +143,12 @@ class Codec(Protocol):
     def decoder(self, request: ChatRequest, provider: Provider, *, index: int = 0, step: int = 1) -> Decoder:
         """Give a decoder for one answer, whose first chunk has this index."""
 
+    def list_models(self, provider: Provider) -> HttpRequest:
+        """Give the request for the names of the provider's models (see `encoding.get`)."""
+
+    def model_names(self, answer: Any) -> list[str]:
+        """Give the names in the JSON value that answers `list_models`, as `ChatRequest.model` takes them."""
+
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Give the error that an answer of this status stands for (mostly `provider_errors.status_error`)."""
 
@@ -163,6 +177,7 @@ class Decoder:
         self.finished = False
         self.out: list[Chunk] = []
         self._half: tuple[str, str] | None = None  # kind and first half of a surrogate pair split over two deltas
+        self._half_inputs: dict[str, str] = {}  # the same of calls' texts, by id
 
     # -- for the call
 
@@ -223,12 +238,27 @@ class Decoder:
 
     def tool_delta(self, id: str, fragment: str) -> None:
         """Add a fragment of a call's JSON text."""
+        if not fragment.isascii() or self._half_inputs:
+            fragment = self._half_inputs.pop(id, "") + fragment
+            if "\ud800" <= fragment[-1:] <= "\udbff":
+                self._half_inputs[id] = fragment[-1]
+                fragment = fragment[:-1]
+                if not fragment:
+                    return
         self.out.append(ToolCallDeltaChunk(tool_call_id=scrub(id), tool_input=scrub(fragment), index=self.index))
         self.index += 1
 
-    def tool_call(self, id: str, name: str, text: str, *, why: str | None = None) -> None:
-        """Add a whole call. One whose text is not JSON, or that is not whole (`why` says so), is kept and marked."""
+    def tool_call(
+        self, id: str, name: str, text: str, *, why: str | None = None, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Add a whole call. One whose text is not JSON, or that is not whole (`why` says so), is kept and marked.
+
+        `metadata` is the chunk's: `signature` in it goes back with the call, to the provider that gave it.
+        """
         self._flush_half()
+        if id in self._half_inputs:
+            del self._half_inputs[id]
+            self.tool_delta(id, "\ufffd")
         arguments, not_json = parse_arguments(text)
         why = not_json or why
         self.out.append(
@@ -238,7 +268,7 @@ class Decoder:
                 tool_input=scrub(text),
                 arguments=arguments,
                 index=self.index,
-                metadata={} if why is None else {"arguments_error": why},
+                metadata={**(metadata or {}), **({} if why is None else {"arguments_error": why})},
             )
         )
         self.index += 1

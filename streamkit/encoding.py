@@ -1,8 +1,8 @@
 """What every codec does to put a request into its provider's words.
 
-`post` makes the HTTP request, with the user's headers checked; `merged` gives `provider_options` the last word;
-`objections` says what the provider cannot do, by its `Capabilities`; `CallIds` gives tool calls the ids that an API
-demands.
+`post` makes the HTTP request, with the user's headers checked, and `get` the one for a list of models; `merged` gives
+`provider_options` the last word; `objections` says what the provider cannot do, by its `Capabilities`; `CallIds` gives
+tool calls the ids that an API demands, `call_input` their arguments as an object, `result_text` what came of them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,24 @@ from typing import Any
 
 from streamkit.codec import Capabilities, HttpRequest
 from streamkit.errors import ConfigError, printable
-from streamkit.jsontext import scrub
+from streamkit.jsontext import parse_arguments, scrub
+from streamkit.schema import StrictRules, offences
 from streamkit.types.messages import FilePart, ImagePart, ToolCallPart, ToolResultPart
-from streamkit.types.request import ChatRequest
+from streamkit.types.request import ChatRequest, ResponseFormat, Tool
 from streamkit.types.secret import Secret
 
-__all__ = ["CallIds", "merged", "objections", "post"]
+__all__ = [
+    "CallIds",
+    "bearer",
+    "call_input",
+    "function_tool",
+    "get",
+    "image_objections",
+    "merged",
+    "objections",
+    "post",
+    "result_text",
+]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # what a header's name may be: RFC 9110, section 5.6.2
 _CREDENTIALS = frozenset({"authorization", "api-key", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"})
@@ -60,6 +72,19 @@ def post(
         else:
             sent[name] = secret.expose()
     return HttpRequest(url=url, body=_json_bytes(body), headers=sent, secrets=kept)
+
+
+def get(
+    url: str, *, headers: Mapping[str, str] | None = None, secrets: Mapping[str, Secret] | None = None
+) -> HttpRequest:
+    """Give a GET of JSON, as for the names of a provider's models."""
+    sent = {"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})}
+    return HttpRequest(url=url, body=b"", headers=sent, secrets=dict(secrets or {}), method="GET")
+
+
+def bearer(key: Secret | None) -> dict[str, Secret]:
+    """Give the header that carries a key after the word Bearer, or none without a key."""
+    return {"Authorization": Secret(f"Bearer {key.expose()}")} if key else {}
 
 
 def _check_header(name: object, secrets: Mapping[str, Secret]) -> None:
@@ -151,12 +176,29 @@ def _shape_objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
         yield f"it has no JSON mode without a schema: {instead}ask for JSON in the prompt"
     if wanted == "schema" and not can.json_schema:
         yield "it takes no JSON Schema: ask for JSON in the prompt"
+    elif wanted == "schema":
+        yield from _schema_objections(request.response_format, can.schema_rules)
+
+
+def _schema_objections(wanted: ResponseFormat | None, rules: StrictRules | None) -> Iterator[str]:
+    if wanted is None or wanted.schema is None:
+        yield "a response_format of type schema needs a schema: give one with .json_schema(...)"
+        return
+    malformed = [f"the schema cannot be sent: {offence}" for offence in offences(wanted.schema)]
+    yield from malformed
+    if rules is not None and (wanted.strict or rules.always) and not malformed:
+        instead = "" if rules.always else " (or give strict=False)"
+        yield from (f"the schema cannot be sent: {offence}{instead}" for offence in offences(wanted.schema, rules))
 
 
 def _tool_objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
     if request.tools and not can.tools:
         yield "it calls no tools: leave them out"
+    for tool in request.tools:
+        yield from _declaration_objections(tool)
     choice, names = request.tool_choice, [tool.name for tool in request.tools]
+    if len(set(names)) < len(names):
+        yield f"two tools are called {next(name for name in names if names.count(name) > 1)}: rename one of them"
     if choice in (None, "auto", "none") or "tools" in request.provider_options:
         return
     if not names:
@@ -169,18 +211,31 @@ def _tool_objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
         yield "it cannot be made to call a tool by name: use tool_choice auto, none or required"
 
 
+def _declaration_objections(tool: Tool) -> Iterator[str]:
+    if not tool.name:
+        yield "a tool without a name: give it one"
+    for offence in offences(tool.parameters):
+        yield f"the parameters of the tool {tool.name} cannot be sent: {offence}"
+    if isinstance(tool.parameters, Mapping) and tool.parameters.get("type", "object") != "object":
+        yield f'the parameters of the tool {tool.name} must be of type "object": put what it takes into properties'
+
+
 def _part_objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
     for message in request.messages:
         for part in message.content:
             if isinstance(part, ImagePart):
-                yield from _image_objections(part, can)
-            elif isinstance(part, FilePart) and not can.files:
-                yield "it takes no files: send their text"
+                yield from image_objections(part, can)
+            elif isinstance(part, FilePart):
+                yield from _file_objections(part, can)
             elif isinstance(part, ToolResultPart) and part.images and not can.tool_result_images:
                 yield "it takes no images in a tool's result: send them in a user message"
+            elif isinstance(part, ToolResultPart):
+                for image in part.images:
+                    yield from image_objections(image, can)
 
 
-def _image_objections(image: ImagePart, can: Capabilities) -> Iterator[str]:
+def image_objections(image: ImagePart, can: Capabilities) -> Iterator[str]:
+    """Give what of an image the provider cannot take, each with what to do instead."""
     if not can.images:
         yield "it takes no images: leave them out"
     elif image.url is not None and not can.image_urls:
@@ -189,6 +244,17 @@ def _image_objections(image: ImagePart, can: Capabilities) -> Iterator[str]:
         yield f"it takes no images of type {image.media_type}: convert it to one of {', '.join(can.image_types)}"
     elif image.data is not None and len(image.data) > can.image_bytes:
         yield f"an image of {len(image.data)} bytes is too large: it takes at most {can.image_bytes}"
+
+
+def _file_objections(file: FilePart, can: Capabilities) -> Iterator[str]:
+    if not can.files:
+        yield "it takes no files: send their text"
+    elif file.url is not None and not can.file_urls:
+        yield "it fetches no files: send their bytes"
+    elif file.url is None and not file.data:
+        yield f"the file {printable(file.name, 100)} is empty: give it data, or a url"
+    elif file.citations and not can.citations:
+        yield "it cites no files by itself: leave citations out, and ask for them in the prompt"
 
 
 class CallIds:
@@ -209,3 +275,22 @@ class CallIds:
     def of_result(self, result: ToolResultPart) -> str:
         """Give the id of a result; without one of its own, that of the first call that waits for one."""
         return result.tool_call_id or (self._waiting.popleft() if self._waiting else "")
+
+
+def result_text(result: ToolResultPart) -> str:
+    """Give what a model is told of a tool's result by an API without a mark for failures: a failure says so itself."""
+    if not result.is_error or result.output[:5].lower() == "error":
+        return result.output
+    return f"Error: {result.output or 'the tool failed'}"
+
+
+def call_input(text: str) -> dict[str, Any]:
+    """Give a call's arguments as an object. What is none goes under a key that shows the model its mistake."""
+    value, _ = parse_arguments(text)
+    return value if isinstance(value, dict) else {"INVALID_JSON": text}
+
+
+def function_tool(tool: Tool) -> dict[str, Any]:
+    """Give a tool as a function in OpenAI's form, which other APIs took over; without a description it has none."""
+    described = {"description": tool.description} if tool.description else {}
+    return {"type": "function", "function": {"name": tool.name, **described, "parameters": tool.parameters}}

@@ -1,7 +1,7 @@
 """JSON as providers send and take it, whatever they do to it.
 
-`parse_json` reads an event, `parse_arguments` a tool call; `word`, `listed` and `scrub` read values whose type nobody
-vouches for.
+`parse_json` reads an event, `parse_arguments` a tool call; `said`, `word`, `listed`, `named` and `scrub` read values
+whose type nobody vouches for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from streamkit.errors import DecodeError, printable
 
-__all__ = ["listed", "parse_arguments", "parse_json", "scrub", "word"]
+__all__ = ["listed", "named", "parse_arguments", "parse_json", "said", "scrub", "word"]
 
 
 def scrub(value: Any) -> Any:
@@ -101,6 +101,22 @@ def listed(value: Any) -> list[Any]:
     return value if type(value) is list else [value]
 
 
+def said(value: object) -> str:
+    """Give a piece of the answer, "" for None; `DecodeError` for what is no text: a hole must not look whole."""
+    if type(value) is str:
+        return value
+    if value is None:
+        return ""
+    raise DecodeError(
+        f"the provider sent {type(value).__name__} where the answer's text belongs", event=printable(str(value))
+    )
+
+
 def word(value: object) -> str:
     """Give a text beside the answer, "" where it is none."""
     return str(scrub(value)) if type(value) is str else ""
+
+
+def named(values: Any, field: str) -> list[str]:
+    """Give the texts that the objects of a list have in this field; what is no such object is skipped."""
+    return [text for value in listed(values) if type(value) is dict and (text := word(value.get(field)))]

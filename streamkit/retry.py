@@ -15,7 +15,7 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from streamkit.errors import ProviderError, StreamKitError, TransportError
+from streamkit.errors import PermissionDenied, ProviderError, StreamKitError, TransportError
 from streamkit.hooks import RetryInfo
 from streamkit.settings import RetryPolicy
 
@@ -130,9 +130,11 @@ def _first_failing(error: StreamKitError, attempt: Callable[[], T]) -> Callable[
 
 def note_headers(error: ProviderError, headers: Mapping[str, str], policy: RetryPolicy) -> None:
     """Set `retry_after` and `retryable` of a refusal by its headers and the policy."""
-    error.retry_after = retry_after(headers)
+    told = retry_after(headers)
+    error.retry_after = told if told is not None else error.retry_after  # else what its body says
     wish = headers.get("x-should-retry", "").strip().lower()
-    error.retryable = wish == "true" or (wish != "false" and error.status in policy.retry_on)
+    no_credit = isinstance(error, PermissionDenied) and error.status not in (402, 403)  # as OpenAI's 429 for no quota
+    error.retryable = wish == "true" or (wish != "false" and error.status in policy.retry_on and not no_credit)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

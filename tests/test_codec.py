@@ -92,6 +92,28 @@ def test_pairs_split_over_two_deltas(calls: list[Any], expected: list[Any]) -> N
     assert expected == [(c.type, c.content) for c in fed(*calls).take()]
 
 
+@pytest.mark.parametrize(
+    ("fragments", "given"),
+    [
+        (("\ud83c", "\udfa8."), ["\U0001f3a8."]),
+        (("a\ud83c", "\udfa8"), ["a", "\U0001f3a8"]),
+        (("a\ud83c", "b"), ["a", "\ufffdb"]),
+        (("a\ud83c",), ["a", "\ufffd"]),
+        (("\udfa8",), ["\ufffd"]),
+    ],
+)
+def test_half_a_character_at_the_end_of_a_fragment(fragments: tuple[str, ...], given: list[str]) -> None:
+    """It waits for the other half, beside other calls' fragments; the pieces join to the call's whole text."""
+    between = [("tool_delta", "other", "x")]
+    calls = [call for fragment in fragments for call in (("tool_delta", "c", fragment), *between)]
+    chunks = fed(*calls, ("tool_call", "c", "f", "".join(fragments))).out
+    pieces = [chunk.tool_input for chunk in chunks if chunk.type == "tool_call_delta" and chunk.tool_call_id == "c"]
+
+    assert given == pieces
+    assert "".join(pieces) == next(chunk.tool_input for chunk in chunks if chunk.type == "tool_call")
+    assert list(range(len(chunks))) == [chunk.index for chunk in chunks]
+
+
 def test_calls_are_scrubbed_and_marked() -> None:
     """Ids, names and arguments can be encoded; what is not JSON, or not whole, says why."""
     decoder = fed(("tool_call", "\ud83d", "\ud83d", '"\ud83d"'), ("tool_call", "b", "f", "{"))
@@ -106,6 +128,15 @@ def test_calls_are_scrubbed_and_marked() -> None:
     assert {} == made[0].metadata
     assert "JSONDecodeError" in made[1].metadata["arguments_error"]
     assert {"arguments_error": "cut"} == made[2].metadata
+
+
+def test_what_is_said_beside_a_call() -> None:
+    """It is the call's metadata, beside the mark of one that is not whole."""
+    decoder = Echo(provider="echo")
+    decoder.tool_call("a", "f", "{}", metadata={"signature": "s"})
+    decoder.tool_call("b", "f", "", why="cut", metadata={"signature": "s"})
+
+    assert [{"signature": "s"}, {"signature": "s", "arguments_error": "cut"}] == [c.metadata for c in decoder.take()]
 
 
 def test_what_follows_the_end_is_not_read() -> None:

@@ -6,12 +6,37 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import attrs
 import pytest
 
-from streamkit.codec import HttpRequest
-from streamkit.encoding import post
+from streamkit.codec import Capabilities, HttpRequest
+from streamkit.encoding import (
+    CallIds,
+    bearer,
+    call_input,
+    function_tool,
+    get,
+    image_objections,
+    merged,
+    objections,
+    post,
+    result_text,
+)
 from streamkit.errors import ConfigError
-from streamkit.types import Secret
+from streamkit.schema import OPENAI_STRICT, StrictRules
+from streamkit.types import (
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    Message,
+    ResponseFormat,
+    Secret,
+    Tool,
+    ToolCallPart,
+    ToolResultPart,
+    system,
+    user,
+)
 
 # -- the POST
 
@@ -106,3 +131,241 @@ def test_own_headers_that_are_refused(own: Any, says: str) -> None:
         post("u", {}, secrets={"Authorization": Secret("Bearer x")}, own=own)
 
     assert "a\nb" not in str(caught.value)
+
+
+# -- tool calls
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"a": [1]}', {"a": [1]}),
+        ("", {}),
+        (" ", {}),
+        ("{", {"INVALID_JSON": "{"}),
+        ("[1]", {"INVALID_JSON": "[1]"}),
+        ("null", {"INVALID_JSON": "null"}),
+    ],
+)
+def test_arguments_as_an_object(text: str, expected: dict[str, Any]) -> None:
+    """An API that wants an object gets one, with what was no object under a key that says so."""
+    assert expected == call_input(text)
+
+
+def test_a_tool_as_a_function() -> None:
+    """It has its description only where there is one."""
+    schema = {"type": "object", "properties": {}}
+
+    assert function_tool(Tool(name="f", description="F.", parameters=schema)) == {
+        "type": "function",
+        "function": {"name": "f", "description": "F.", "parameters": schema},
+    }
+    assert {"name", "parameters"} == set(function_tool(Tool(name="f"))["function"])
+
+
+def test_the_key_as_a_bearer() -> None:
+    """It stands after the word, in a header that does not print; without a key there is no header."""
+    assert {"Authorization": Secret("Bearer k")} == bearer(Secret("k"))
+    assert [{}, {}] == [bearer(None), bearer(Secret(""))]
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (ToolResultPart(tool_call_id="c", output="24"), "24"),
+        (ToolResultPart(tool_call_id="c", output=""), ""),
+        (ToolResultPart(tool_call_id="c", output="no", is_error=True), "Error: no"),
+        (ToolResultPart(tool_call_id="c", output="", is_error=True), "Error: the tool failed"),
+        (ToolResultPart(tool_call_id="c", output="ERROR: no", is_error=True), "ERROR: no"),
+    ],
+    ids=str,
+)
+def test_results_and_failures_as_text(result: ToolResultPart, text: str) -> None:
+    """A failure says that it is one, once."""
+    assert text == result_text(result)
+
+
+def test_ids_of_calls_and_results() -> None:
+    """Ids are kept; a call without one gets one, and so does the result that comes in its turn; else there is none."""
+    ids = CallIds()
+    calls = [ids.of_call(ToolCallPart(id=id, name="f", input="")) for id in ("", "a", "")]
+    results = [ids.of_result(ToolResultPart(tool_call_id=id)) for id in ("", "a", "", "")]
+
+    assert (["call_1", "a", "call_2"], ["call_1", "a", "call_2", ""]) == (calls, results)
+
+
+def test_options_have_the_last_word() -> None:
+    """An object is merged into ours, None takes a field out, anything else replaces it; ours is left as it was."""
+    ours = {"a": {"b": 1, "c": {"d": 2}}, "e": [1], "f": 3}
+    options = MappingProxyType({"a": {"c": {"d": None, "x": 4}}, "e": {"y": 5}, "f": None, "z": None, "n": {"m": None}})
+
+    assert {"a": {"b": 1, "c": {"x": 4}}, "e": {"y": 5}, "n": {"m": None}} == merged(ours, options)
+    assert {"a": {"b": 1, "c": {"d": 2}}, "e": [1], "f": 3} == ours
+
+
+def test_a_get() -> None:
+    """It has no body and asks for JSON; secrets do not print."""
+    assert get("u", headers={"X-A": "a"}, secrets={"X-Key": Secret("hidden")}) == HttpRequest(
+        url="u",
+        body=b"",
+        headers={"Accept": "application/json", "Accept-Encoding": "identity", "X-A": "a"},
+        secrets={"X-Key": Secret("hidden")},
+        method="GET",
+    )
+
+
+# -- what a provider cannot do
+
+ALL = Capabilities(
+    parallel_tool_calls=True, tool_result_images=True, files=True, citations=True, thinking=True, thinking_budget=True,
+    reasoning_effort=True, prompt_caching=True, prefill=True, top_k=True, logprobs=True,
+)  # fmt: skip
+NOTHING = Capabilities(
+    tools=False, required_tool=False, named_tool=False, images=False, image_urls=False, file_urls=False, json=False,
+    json_schema=False, seed=False, stop=False, penalties=False,
+)  # fmt: skip
+TOOL = Tool(name="f")
+EVERYTHING = ChatRequest(
+    model="m",
+    messages=(
+        system("Be brief."),
+        user([ImagePart(url="https://u"), ImagePart(data=b"?"), FilePart(data=b"?"), FilePart(url="https://u")]),
+        Message(role="tool", content=[ToolResultPart(tool_call_id="c", images=(ImagePart(data=b"?"),))]),
+    ),
+    temperature=0.5, max_tokens=9, top_p=0.5, top_k=5, stop=("x",), seed=1, frequency_penalty=1, presence_penalty=1,
+    logprobs=1, tools=(TOOL,), tool_choice="required", parallel_tool_calls=True, prompt_caching=True,
+    response_format=ResponseFormat(type="schema", schema={}), thinking=True, thinking_budget=1, reasoning_effort="low",
+)  # fmt: skip
+
+
+def test_who_can_do_everything_objects_to_nothing() -> None:
+    """A request that uses every field goes through where every capability is there."""
+    assert [] == list(objections(EVERYTHING, ALL))
+
+
+@pytest.mark.parametrize(
+    ("capability", "says"),
+    [
+        ("tools", "it calls no tools: leave them out"),
+        ("required_tool", "use tool_choice auto or none"),
+        ("parallel_tool_calls", "no switch for parallel tool calls: leave it out"),
+        ("tool_result_images", "no images in a tool's result: send them in a user message"),
+        ("images", "it takes no images: leave them out"),
+        ("image_urls", "it fetches no images: send their bytes"),
+        ("files", "it takes no files: send their text"),
+        ("file_urls", "it fetches no files: send their bytes"),
+        ("thinking", "no switch for thinking: use .reasoning_effort(...)"),
+        ("thinking_budget", "no thinking budget: use .reasoning_effort(...)"),
+        ("reasoning_effort", "no reasoning effort: leave it out"),
+        ("json_schema", "it takes no JSON Schema: ask for JSON in the prompt"),
+        ("seed", "it knows no seed: leave it out"),
+        ("stop", "it knows no stop texts: leave them out"),
+        ("top_k", "it knows no top_k: leave it out"),
+        ("penalties", "it knows no penalties: leave them out"),
+        ("logprobs", "leave logprobs out"),
+    ],
+)
+def test_what_is_missing_is_refused(capability: str, says: str) -> None:
+    """Each capability that is not there is one objection, which says what to do."""
+    lacking: dict[str, Any] = {capability: False}
+    told = list(objections(EVERYTHING, attrs.evolve(ALL, **lacking)))
+
+    assert {True} == {says in objection for objection in told}
+
+
+@pytest.mark.parametrize(
+    ("fields", "can", "says"),
+    [
+        ({"model": ""}, ALL, "no model"),
+        ({"messages": (system("x"),)}, ALL, "no messages: add one with .user(...)"),
+        ({"provider_options": {"n": 2}}, ALL, "n above 1 is not read"),
+        ({"tool_choice": "f"}, attrs.evolve(ALL, named_tool=False), "cannot be made to call a tool by name"),
+        ({"tool_choice": "g"}, ALL, "unknown tool_choice 'g': use auto, none, required or one of f"),
+        ({"tools": ()}, ALL, "tool_choice 'required' without tools"),
+        ({"tools": (TOOL, TOOL)}, ALL, "two tools are called f: rename one of them"),
+        ({"tools": (Tool(name=""),)}, ALL, "a tool without a name"),
+        (
+            {"tools": (Tool(name="f", parameters={"type": "x"}),)},
+            ALL,
+            "of the tool f cannot be sent: $.type: 'x' is no",
+        ),
+        ({"tools": (Tool(name="f", parameters={"type": "array"}),)}, ALL, 'the tool f must be of type "object"'),
+        ({"response_format": ResponseFormat(type="json")}, NOTHING, "no JSON mode without a schema: ask for JSON"),
+        ({"response_format": ResponseFormat(type="json")}, attrs.evolve(ALL, json=False), "with .json_schema(...), or"),
+        ({"response_format": ResponseFormat(type="schema")}, ALL, "needs a schema: give one with .json_schema(...)"),
+        ({"thinking": True}, NOTHING, "no switch for thinking: leave it out, or use .provider_options(...)"),
+        ({"messages": (user([FilePart()]),)}, ALL, "the file file.pdf is empty: give it data, or a url"),
+        (
+            {"messages": (user([FilePart(data=b"?", citations=True)]),)},
+            attrs.evolve(ALL, citations=False),
+            "leave citations out",
+        ),
+    ],
+)
+def test_what_cannot_be_asked_for(fields: dict[str, Any], can: Capabilities, says: str) -> None:
+    """Requests that make no sense to anybody, and what takes two facts to be refused."""
+    assert says in "\n".join(objections(attrs.evolve(EVERYTHING, **fields), can))
+
+
+@pytest.mark.parametrize("choice", ["auto", "none", None])
+def test_a_choice_without_tools_that_asks_for_nothing(choice: str | None) -> None:
+    """It is let through, as is a choice among tools that only the provider knows."""
+    request = attrs.evolve(EVERYTHING, tools=(), tool_choice=choice)
+    served = attrs.evolve(EVERYTHING, tools=(), tool_choice="theirs", provider_options={"tools": [{}]})
+
+    assert [[], []] == [list(objections(request, ALL)), list(objections(served, ALL))]
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (ImagePart(data=b"12345"), "an image of 5 bytes is too large: it takes at most 4"),
+        (ImagePart(data=b"BM"), "no images of type image/bmp: convert it to one of image/png, image/jpeg"),
+        (ImagePart(url="data:image/bmp;base64,Qk0="), "no images of type image/bmp"),
+    ],
+    ids=str,
+)
+def test_images_that_are_refused(image: ImagePart, says: str) -> None:
+    """Size and type count, in a message and in a tool's result, and for a data: URL, too."""
+    can = attrs.evolve(ALL, image_bytes=4)
+    shown = Message(role="tool", content=[ToolResultPart(tool_call_id="c", images=(image,))])
+
+    assert says in "".join(image_objections(image, can))
+    for message in (user([image]), shown):
+        assert says in "".join(objections(ChatRequest(model="m", messages=(*EVERYTHING.messages[:1], message)), can))
+
+
+OPEN = {"type": "object", "properties": {"items": {"type": "array", "items": {"type": "object"}}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "strict", "rules", "says"),
+    [
+        (OPEN, True, OPENAI_STRICT, '$: must have "additionalProperties": false'),
+        (OPEN, True, OPENAI_STRICT, "(or give strict=False)"),
+        (OPEN, True, OPENAI_STRICT, "$.properties.items.items: must have"),
+        (OPEN, False, StrictRules(always=True), '$: must have "additionalProperties": false'),
+        ({"type": "x"}, False, OPENAI_STRICT, "$.type: 'x' is no type"),
+        ({"type": "x"}, True, None, "$.type: 'x' is no type"),
+        ({"type": "x"}, True, OPENAI_STRICT, "$.type: 'x' is no type"),
+    ],
+)
+def test_schemas_that_are_refused(schema: dict[str, Any], strict: bool, rules: StrictRules | None, says: str) -> None:
+    """By the provider's rules where strictness is asked for or all it knows, and what is no schema by everybody."""
+    wanted = ResponseFormat(type="schema", schema=schema, strict=strict)
+    told = "\n".join(
+        objections(attrs.evolve(EVERYTHING, response_format=wanted), attrs.evolve(ALL, schema_rules=rules))
+    )
+
+    assert says in told
+    assert ("strict=False" in told) == (rules is OPENAI_STRICT and strict and schema is OPEN)
+
+
+@pytest.mark.parametrize(("strict", "rules"), [(False, OPENAI_STRICT), (True, None)])
+def test_schemas_that_are_let_through(strict: bool, rules: StrictRules | None) -> None:
+    """Where nothing is known that a provider demands, or nothing strict is asked for, an open schema is sent."""
+    wanted = ResponseFormat(type="schema", schema=OPEN, strict=strict)
+
+    assert [] == list(
+        objections(attrs.evolve(EVERYTHING, response_format=wanted), attrs.evolve(ALL, schema_rules=rules))
+    )

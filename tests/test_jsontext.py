@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamkit import jsontext
 from streamkit.errors import DecodeError
-from streamkit.jsontext import parse_arguments, parse_json, scrub
+from streamkit.jsontext import named, parse_arguments, parse_json, said, scrub
 from tests.strategies import PROPERTY
 
 
@@ -135,3 +135,33 @@ def test_arguments_that_are_none(text: str) -> None:
 def test_scrub(value: object, expected: object) -> None:
     """Pairs of surrogates are joined and single ones replaced, in all texts of JSON data."""
     assert expected == scrub(value)
+
+
+@pytest.mark.parametrize(("value", "expected"), [("a", "a"), ("", ""), (None, "")])
+def test_a_piece_of_an_answer(value: object, expected: str) -> None:
+    """A text is what it is; null says nothing."""
+    assert expected == said(value)
+
+
+@pytest.mark.parametrize("value", [5, True, 0.0, {}, ["a"], b"x"])
+def test_a_piece_of_an_answer_that_is_no_text(value: object) -> None:
+    """It is refused, not dropped; the error has a bounded excerpt."""
+    with pytest.raises(DecodeError, match=f"{type(value).__name__} where the answer's text belongs") as caught:
+        said(value)
+
+    assert str(value) == caught.value.event
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([{"id": "a"}, {"id": "b", "x": 1}], ["a", "b"]),
+        ({"id": "a"}, ["a"]),
+        ([{"id": 5}, {"id": ""}, {"id": None}, {}, None, "a", [], {"id": "\ud800"}], ["\ufffd"]),
+        (None, []),
+        ("id", []),
+    ],
+)
+def test_names_in_a_list(values: object, expected: list[str]) -> None:
+    """Texts of one field are given in order; whatever else there is, is skipped."""
+    assert expected == named(values, "id")

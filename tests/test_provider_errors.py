@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamkit import errors
 from streamkit.errors import (
     BadRequest,
     ContentFiltered,
@@ -21,6 +23,7 @@ from streamkit.errors import (
     RateLimited,
     ServerError,
     Unauthorized,
+    printable,
 )
 from streamkit.provider_errors import event_error, request_id, status_error
 from tests.strategies import PROPERTY
@@ -65,14 +68,23 @@ def test_the_class_of_a_status(status: int, expected: type[ProviderError], retry
         ({"error": "m"}, "m", None),
         ({"error": "short", "message": "m"}, "m", None),
         ({"type": "error", "error": {"type": "t", "message": "m"}}, "m", "t"),
-        ({"error": {"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}}, "m", "400"),
+        ({"error": {"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}}, "m", "INVALID_ARGUMENT"),
         ([{"error": {"code": 400, "message": "m"}}], "m", "400"),
         ({"message": "m", "code": "c"}, "m", "c"),
         ({"object": "error", "message": "m", "type": "t"}, "m", "t"),
         ({"detail": "m"}, "m", None),
         ({"detail": [{"loc": ["body"], "msg": "m"}]}, "m", None),
         ({"detail": {"message": "m"}}, "m", None),
-        ({"errors": [{"message": "m", "code": 7}]}, "m", None),
+        ({"errors": [{"message": "m", "code": 7}]}, "m", "7"),
+        ({"error": {"message": {"detail": [{"msg": "m"}]}, "type": "t"}}, "m", "t"),
+        ({"error": {"message": '{"error": {"message": "m", "type": "t"}}', "code": 400}}, "m", "t"),
+        ({"error": {"message": "{m", "code": 400}}, "{m", "400"),
+        ({"error": {"message": "m", "details": [5, {"reason": "R"}]}}, "m", "R"),
+        ({"error": {"message": "m", "details": "d", "type": "about:blank"}}, "m", None),
+        ({"error_code": "E", "message": "m"}, "m", "E"),
+        ({"error": "m", "error_type": "t"}, "m", "t"),
+        ({"base_resp": {"status_code": 2013, "status_msg": "m"}}, "m", "2013"),
+        ({"base_resp": {"status_code": "x", "status_msg": "m"}}, "m", None),
         ({"msg": "m"}, "m", None),
         ({"error": {"error": {"message": "m"}}, "code": "c"}, "m", "c"),
         ("m", "m", None),
@@ -101,6 +113,80 @@ def test_where_the_message_stands(body: object, message: str, code: str | None) 
 def test_bodies_without_a_message(body: bytes, says: str) -> None:
     """Otherwise the message is a short excerpt of whatever came, without tags and runs of white space."""
     assert says in str(answered(502, body))
+
+
+CASES = [json.loads(line) for line in Path(__file__).with_suffix(".jsonl").read_text("utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case['provider']}, {case['what']}" for case in CASES])
+def test_what_services_send(case: dict[str, Any]) -> None:
+    """Errors that services document, or their users met: class, code, message, wait and request id are taken out."""
+    body = case["body"].encode() if isinstance(case["body"], str) else json.dumps(case["body"]).encode()
+    error = status_error(case["provider"], case["status"], {}, body)
+
+    assert getattr(errors, case["error"]) is type(error)
+    assert (case["status"], case["code"], case.get("request_id")) == (error.status, error.code, error.request_id)
+    assert pytest.approx(case.get("retry_after")) == error.retry_after
+    assert str(error).startswith(
+        ": ".join(filter(None, [case["provider"], head_of(error), printable(case["message"])]))
+    )
+
+
+def head_of(error: ProviderError) -> str:
+    """Status and code, as a message shows them."""
+    return " ".join(dict.fromkeys(filter(None, [str(error.status), error.code])))
+
+
+def test_what_cannot_be_helped_by_waiting_is_not_retryable() -> None:
+    """No credit left, a bad key and a prompt that does not fit say so themselves, whatever the status."""
+    final = (Unauthorized, PermissionDenied, NotFound, BadRequest)
+    bodies = [(case["status"], json.dumps(case["body"]).encode(), getattr(errors, case["error"])) for case in CASES]
+
+    assert {
+        status_error("p", status, {}, body).retryable for status, body, kind in bodies if issubclass(kind, final)
+    } == {False}
+    assert 429 in {status for status, _, kind in bodies if kind is PermissionDenied}
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Please try again in 7.66s. Visit", 7.66),
+        ("Please try again in 6ms.", 0.006),
+        ("try again in 1m47.5s", 107.5),
+        ("Please retry in 2h3m4s", 7384),
+        ("try again in 20 minutes", 1200),
+        ("Please wait 46184 seconds before retrying.", 46184),
+        ("Retry after 26 seconds.", 26),
+        ("wait 9" + "9" * 400 + "s", 1e9),
+        ("wait a moment, or try again in 3s", 3),
+        ("Please try again later.", None),
+        ("wait 5 more of them", None),
+        ("retry 3 times", None),
+        ("", None),
+    ],
+)
+def test_the_wait_that_a_message_names(message: str, seconds: float | None) -> None:
+    """A number with its unit after "try again in" and its kin is how long to wait."""
+    assert pytest.approx(seconds) == answered(429, {"error": {"message": message}}).retry_after
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        ({"message": "m", "details": [{"retryDelay": "34.5s"}]}, 34.5),
+        ({"message": "m", "details": [{"retryDelay": "soon"}]}, None),
+        ({"message": "m", "metadata": {"retry_after_seconds": 12}}, 12),
+        ({"message": "m", "retry_after": 0.5}, 0.5),
+        ({"message": "m", "retry_after": True}, None),
+        ({"message": "m", "retry_after": -1}, None),
+        ({"message": "m", "retry_after": float("nan")}, None),
+        ({"message": "wait 3s", "retry_after": 5}, 3),
+    ],
+)
+def test_the_wait_that_a_field_names(error: dict[str, Any], seconds: float | None) -> None:
+    """Some services say it in a field of its own, in the stream, too."""
+    assert seconds == answered(429, {"error": error}).retry_after == event_error("acme", error).retry_after
 
 
 def test_redirects_are_named() -> None:
@@ -167,6 +253,34 @@ def test_filters(error: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "message",
+    [
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+        "max_tokens is too large: 100000. This model supports at most 16384 completion tokens.",
+        "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'.",
+        "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: toolu_01.",
+        "Invalid 'tools[0].function.name': string does not match pattern '^[a-zA-Z0-9_-]+$'.",
+        "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
+        "messages.0.content.1.image.source.base64: image exceeds 5 MB maximum: 6275800 bytes > 5242880 bytes",
+        "messages: text content blocks must be non-empty",
+        "This model does not support assistant message prefill. The conversation must end with a user message.",
+        "Invalid schema for function 'f': In context=('properties', 'url'), 'uri' is not a valid format.",
+        "Unknown parameter: 'response_format.strict'.",
+        "Invalid value: 'xhigh'. Supported values are: 'low', 'medium', and 'high'.",
+        "Please use a valid role: user, model.",
+        "temperature: range: 0..1",
+    ],
+)
+def test_plain_mistakes(message: str) -> None:
+    """What is wrong with the request itself, and nothing else, stays a BadRequest without a wait."""
+    for error in (
+        answered(400, {"error": {"message": message, "type": "invalid_request_error"}}),
+        answered(422, message),
+    ):
+        assert (BadRequest, None) == (type(error), error.retry_after)
+
+
+@pytest.mark.parametrize(
     ("error", "expected", "status"),
     [
         ({"type": "overloaded_error", "message": "m"}, Overloaded, 529),
@@ -179,6 +293,13 @@ def test_filters(error: object) -> None:
         ({"code": 7, "message": "m"}, ProviderError, None),
         ({"code": True, "message": "m"}, ProviderError, None),
         ({"message": "prompt is too long: 9 tokens"}, ContextOverflow, None),
+        ({"message": "per minute: too many tokens"}, ProviderError, None),
+        ({"code": "insufficient_quota", "message": "m"}, PermissionDenied, 429),
+        ({"base_resp": {"status_code": 1008, "status_msg": "m"}}, PermissionDenied, 402),
+        ({"base_resp": {"status_code": 1002, "status_msg": "m"}}, RateLimited, 429),
+        ({"base_resp": {"status_code": 1026, "status_msg": "new_sensitive m"}}, ContentFiltered, 400),
+        ({"base_resp": {"status_code": 9, "status_msg": "m"}}, ProviderError, None),
+        ({"errors": [{"message": "m", "code": 7}], "success": False}, ProviderError, None),
         ({"type": "error", "error": {"type": "not_found_error", "message": "m"}}, NotFound, 404),
         ("m", ProviderError, None),
     ],
@@ -188,7 +309,7 @@ def test_events(error: object, expected: type[ProviderError], status: int | None
     made = event_error("acme", error)
 
     assert (expected, status) == (type(made), made.status)
-    assert ("m" if "m" in json.dumps(error)[-4:] else "prompt") in str(made)
+    assert ("prompt" if "prompt" in json.dumps(error) else "m") in str(made).partition(": ")[2]
 
 
 @pytest.mark.parametrize("error", [None, True, {}, [], {"message": 5}, {"message": {"a": 1}}, 7])
@@ -210,6 +331,7 @@ def test_a_status_that_is_known_counts() -> None:
         ({"x-request-id": "a", "request-id": "b"}, "a"),
         ({"request-id": "b"}, "b"),
         ({"x-request-id": "", "cf-ray": "c"}, "c"),
+        ({"x-kong-request-id": "k", "cf-ray": "c"}, "k"),
         ({"x-request-id": "a\x1b"}, "a\\x1b"),
         ({}, None),
     ],
@@ -247,12 +369,17 @@ def test_bodies_made_to_cost_time(body: bytes) -> None:
     assert time.process_time() - began < 1.0
 
 
+_NAMES = [
+    "error", "message", "msg", "detail", "errors", "code", "type", "status", "details", "metadata", "raw", "reason",
+    "retryDelay", "base_resp", "status_code", "request_id",
+]  # fmt: skip
 _ERRORS = st.recursive(
     st.none() | st.booleans() | st.integers(300, 600) | st.text(max_size=5) | st.just("\ud83d"),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["error", "message", "msg", "detail", "errors", "code", "type", "status"]), inner
+            st.sampled_from(_NAMES),
+            inner,
         )
     ),
     max_leaves=10,

@@ -81,6 +81,7 @@ class Transport:
         prepared = groundwork.request.copy()
         headers = {**groundwork.request.headers, **request.headers}  # a session of the user's may have some of its own
         prepared.prepare_headers({name: value for name, value in headers.items() if name != "Content-Length"})
+        prepared.method = request.method
         prepared.prepare_body(request.body, None)
         prepared.prepare_auth(SecretHeaders(request.secrets), request.url)
         return session.send(prepared, timeout=timeout, allow_redirects=False, **groundwork.settings)

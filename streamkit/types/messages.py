@@ -1,19 +1,27 @@
 """Messages: what is said to a model and what it said, as a role and parts.
 
 Users may also write messages as dicts, in the shape of the openai or the anthropic package; `Message.of` reads both.
+Nothing here touches the world but `of_path`, which reads a file when it is called.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
+import functools
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from streamkit.errors import ConfigError
+from streamkit.errors import ConfigError, printable
+from streamkit.types.media import from_base64, media_type_of, read_data_url, settled_media_type, type_by_name
+
+if TYPE_CHECKING:
+    from os import PathLike
 
 __all__ = [
     "FilePart",
@@ -35,6 +43,15 @@ __all__ = [
 Role = Literal["system", "user", "assistant", "tool"]
 
 
+def _check_source(what: str, url: object, data: object) -> None:
+    if not isinstance(url, (str, NoneType)):
+        raise ConfigError(f"the url of {what} must be a str, not {type(url).__name__}")
+    if not isinstance(data, (bytes, NoneType)):
+        raise ConfigError(f"the data of {what} must be bytes, not {type(data).__name__}: decode base64, read a file")
+    if data and url:
+        raise ConfigError(f"{what} has a url or data, not both: leave one of them out")
+
+
 def _is_text(part: object, attribute: attrs.Attribute[str], value: object) -> None:
     if not isinstance(value, str):
         raise ConfigError(f"{attribute.name} of a {type(part).__name__} must be a str, not {type(value).__name__}")
@@ -42,33 +59,64 @@ def _is_text(part: object, attribute: attrs.Attribute[str], value: object) -> No
 
 @attrs.frozen(kw_only=True)
 class TextPart:
-    """Plain text. `cache` has the provider cache the prompt up to the end of this part, where that has to be asked."""
+    """Plain text. `cache` has the provider cache the prompt up to the end of this part, where that has to be asked.
+
+    `citations` are what a provider said of where its text comes from, in its own words, for it alone to read again.
+    """
 
     text: str = attrs.field(validator=_is_text)
     cache: bool = False
+    citations: tuple[Mapping[str, Any], ...] = ()
 
 
 @attrs.frozen(kw_only=True)
 class ImagePart:
-    """An image: a `url` that the provider fetches, or `data` with its `media_type`."""
+    """An image: a `url` that the provider fetches, or `data` with its `media_type`. A `data:` URL is read into `data`.
+
+    The media type is that of the bytes where none is said, and image/png where they do not tell it. `detail` is how
+    closely to look ("low", "high", "auto"), a hint for the APIs that know it.
+
+    Raises:
+        ConfigError: there is neither url nor data, or both; the bytes are plainly of another type than the one said.
+    """
 
     url: str | None = None
     data: bytes | None = attrs.field(default=None, repr=False)
-    media_type: str = "image/png"
+    media_type: str = ""
     cache: bool = False
+    detail: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        url, data, media_type = self.url, self.data, self.media_type
+        _check_source("an image", url, data)
+        if not data and not url:
+            raise ConfigError("an image needs a url, or data that is not empty")
+        if url is not None and url.startswith("data:"):
+            data, named = read_data_url(url)
+            url, media_type = None, media_type or named
+        if data is not None:
+            media_type = settled_media_type(data, media_type)
+        for name, value in (("url", url), ("data", data), ("media_type", media_type or "image/png")):
+            object.__setattr__(self, name, value)  # as attrs advises for a frozen class that completes itself
 
     @classmethod
     def of_bytes(cls, data: bytes, media_type: str | None = None) -> ImagePart:
         """Give the image that these bytes are; `ConfigError` where its type is neither said nor known by its look."""
-        return cls(data=data, media_type=media_type or _image_type(data))
+        if not media_type and not (media_type_of(data) or "").startswith("image/"):
+            raise ConfigError("these bytes are no image that is known by its look: name its media_type")
+        return cls(data=data, media_type=media_type or "")
 
     @classmethod
     def of_url(cls, url: str) -> ImagePart:
-        """Give the image that a URL names, or, for a `data:` URL, holds."""
-        if not url.startswith("data:"):
-            return cls(url=url)
-        head, _, data = url[5:].partition(",")
-        return cls(data=_decoded(data), media_type=head.partition(";")[0] or "image/png")
+        """Give the image that a URL names, or, for a `data:` URL, holds; `ConfigError` for what is no URL."""
+        if not _SCHEME.match(url):
+            raise ConfigError(f"{printable(repr(url), 100)} is no URL: for a file give a pathlib.Path, or its bytes")
+        return cls(url=url)
+
+    @classmethod
+    def of_path(cls, path: str | PathLike[str], media_type: str | None = None) -> ImagePart:
+        """Read an image from a file, now; `ConfigError` where it cannot be read or its type is not known."""
+        return cls.of_bytes(_read(Path(path)), media_type)
 
     def base64(self) -> str:
         """The data in base64."""
@@ -81,13 +129,32 @@ class ImagePart:
 
 @attrs.frozen(kw_only=True)
 class FilePart:
-    """A document: a `url` that the provider fetches, or `data` with its `media_type`; and a `name`."""
+    """A document: a `url` that the provider fetches, or `data` with its `media_type`; and a `name`.
+
+    The media type is that of the bytes where none is said, else the one that the name's ending tells, else
+    application/pdf. With `citations` the answer is to cite it, where that has to be asked.
+
+    Raises:
+        ConfigError: the bytes are plainly of another type than the one said; there are data and a url.
+    """
 
     data: bytes = attrs.field(default=b"", repr=False)
-    media_type: str = "application/pdf"
+    media_type: str = ""
     name: str = "file.pdf"
     url: str | None = None
     cache: bool = False
+    citations: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        _check_source("a file", self.url, self.data)
+        media_type = settled_media_type(self.data, self.media_type) or type_by_name(self.name) or "application/pdf"
+        object.__setattr__(self, "media_type", media_type)
+
+    @classmethod
+    def of_path(cls, path: str | PathLike[str], media_type: str | None = None) -> FilePart:
+        """Read a document from a file, now; `ConfigError` where it cannot be read."""
+        path = Path(path)
+        return cls(data=_read(path), media_type=media_type or "", name=path.name)
 
     def base64(self) -> str:
         """The data in base64."""
@@ -161,6 +228,8 @@ def _part(item: Any) -> tuple[Part, ...]:
         return (item,)
     if isinstance(item, Mapping):
         kind = item.get("type")
+        if isinstance(kind, str) and kind in _RAW_OF_ANTHROPIC:
+            return (RawPart(provider="anthropic", block=item),)
         read = _READERS.get(kind) if isinstance(kind, str) else None
         if read is None:
             raise ConfigError(f"unknown content part type {kind!r}: use one of {', '.join(sorted(_READERS))}")
@@ -235,49 +304,75 @@ def tool_result(tool_call_id: str, output: str, *, tool_name: str = "", is_error
     return Message(role="tool", content=[part])
 
 
-def _text_of(content: Any) -> str:
-    """The text of a tool result, whose content may be text or text blocks."""
-    return content if isinstance(content, str) else "".join(p.text for p in _parts(content) if isinstance(p, TextPart))
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # two letters at least: C:\ is a drive, not a scheme
 
 
-_IMAGE_SIGNS = ((b"\x89PNG", "image/png"), (b"\xff\xd8", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
-
-
-def _image_type(data: bytes) -> str:
-    for sign, media_type in _IMAGE_SIGNS:
-        if data.startswith(sign):
-            return media_type
-    raise ConfigError("these bytes are no PNG, JPEG, GIF or WebP image: name the media_type if it is another kind")
-
-
-def _decoded(data: str) -> bytes:
+def _read(path: Path) -> bytes:
     try:
-        return base64.b64decode(data, validate=True)
-    except (binascii.Error, TypeError) as e:
-        raise ConfigError("the data of an image or file is not valid base64") from e
+        return path.read_bytes()
+    except OSError as e:
+        raise ConfigError(f"the file {str(path)!r} cannot be read: {e.strerror}") from e
 
 
-def _anthropic_source(item: Mapping[str, Any]) -> ImagePart:
-    source = item["source"]
+# -- parts as dicts of the openai and anthropic packages
+
+
+def _text_part(item: Mapping[str, Any]) -> TextPart:
+    citations = tuple(item.get("citations") or ())
+    return TextPart(text=item["text"], cache=_cached(item), citations=citations)
+
+
+def _cached(item: Mapping[str, Any]) -> bool:
+    return bool(item.get("cache_control"))
+
+
+def _anthropic_image(item: Mapping[str, Any]) -> ImagePart:
+    source, cache = item["source"], _cached(item)
     if source["type"] == "url":
-        return ImagePart(url=source["url"])
-    return ImagePart(data=_decoded(source["data"]), media_type=source["media_type"])
-
-
-def _openai_image(item: Mapping[str, Any]) -> ImagePart:
-    image = item["image_url"]
-    return ImagePart.of_url(image if isinstance(image, str) else image["url"])
-
-
-def _openai_file(item: Mapping[str, Any]) -> FilePart:
-    file = item["file"]
-    media_type, _, data = file["file_data"].removeprefix("data:").partition(";base64,")
-    return FilePart(data=_decoded(data), media_type=media_type, name=file.get("filename") or "file")
+        return ImagePart(url=source["url"], cache=cache)
+    return ImagePart(data=from_base64(source["data"]), media_type=source["media_type"], cache=cache)
 
 
 def _anthropic_document(item: Mapping[str, Any]) -> FilePart:
     source = item["source"]
-    return FilePart(data=_decoded(source["data"]), media_type=source["media_type"], name=item.get("title") or "file")
+    cited = bool((item.get("citations") or {}).get("enabled"))
+    made = functools.partial(FilePart, name=item.get("title") or "file", cache=_cached(item), citations=cited)
+    if source["type"] == "url":
+        return made(url=source["url"], media_type="application/pdf")
+    if source["type"] == "text":
+        return made(data=source["data"].encode("utf-8"), media_type="text/plain")
+    return made(data=from_base64(source["data"]), media_type=source["media_type"])
+
+
+def _anthropic_tool_result(item: Mapping[str, Any]) -> ToolResultPart:
+    output, images = _result_of(item.get("content") or "")
+    return ToolResultPart(
+        tool_call_id=item["tool_use_id"],
+        output=output,
+        images=images,
+        is_error=bool(item.get("is_error")),
+        cache=_cached(item),
+    )
+
+
+def _openai_image(item: Mapping[str, Any]) -> ImagePart:
+    image = item["image_url"]
+    url, detail = (image, item.get("detail")) if isinstance(image, str) else (image["url"], image.get("detail"))
+    return ImagePart(url=url, detail=detail)
+
+
+def _openai_file(item: Mapping[str, Any]) -> FilePart:
+    file = item.get("file") or item  # the Responses API has its fields beside the type
+    name = file.get("filename") or "file"
+    if "file_url" in file:
+        return FilePart(url=file["file_url"], name=name)
+    if "file_data" not in file:
+        raise ConfigError("a file is sent with its bytes, as file_data: one uploaded before (file_id) cannot be named")
+    data = file["file_data"]
+    if not data.startswith("data:"):
+        return FilePart(data=from_base64(data), name=name)
+    content, media_type = read_data_url(data)
+    return FilePart(data=content, media_type=media_type, name=name)
 
 
 def _openai_tool_call(call: Mapping[str, Any]) -> ToolCallPart:
@@ -290,30 +385,52 @@ def _openai_tool_call(call: Mapping[str, Any]) -> ToolCallPart:
 def _openai_tool_result(message: Mapping[str, Any]) -> ToolResultPart:
     if "tool_call_id" not in message:
         raise ConfigError("a tool message needs the tool_call_id that it answers")
+    output, images = _result_of(message.get("content") or "")
     return ToolResultPart(
-        tool_call_id=message["tool_call_id"],
-        tool_name=message.get("name") or "",
-        output=_text_of(message.get("content") or ""),
+        tool_call_id=message["tool_call_id"], tool_name=message.get("name") or "", output=output, images=images
     )
 
 
-def _anthropic_tool_result(item: Mapping[str, Any]) -> ToolResultPart:
-    return ToolResultPart(
-        tool_call_id=item["tool_use_id"],
-        output=_text_of(item.get("content") or ""),
-        is_error=bool(item.get("is_error")),
-    )
+def _result_of(content: Any) -> tuple[str, tuple[ImagePart, ...]]:
+    """The text and the images of a tool result, whose content may be text or parts."""
+    parts = _parts(content)
+    if not all(isinstance(part, (TextPart, ImagePart)) for part in parts):
+        raise ConfigError("a tool's result can hold text and images only: send files in a user message")
+    text = "".join(part.text for part in parts if isinstance(part, TextPart))
+    return text, tuple(part for part in parts if isinstance(part, ImagePart))
 
 
 _READERS: dict[str, Callable[[Mapping[str, Any]], Part]] = {
-    "text": lambda i: TextPart(text=i["text"]),
+    "text": _text_part,
     "image_url": _openai_image,
-    "image": _anthropic_source,
     "file": _openai_file,
+    "refusal": lambda i: TextPart(text=i["refusal"]),
+    "input_text": _text_part,
+    "output_text": lambda i: TextPart(text=i["text"]),
+    "input_image": _openai_image,
+    "input_file": _openai_file,
+    "image": _anthropic_image,
     "document": _anthropic_document,
     "tool_use": lambda i: ToolCallPart(id=i["id"], name=i["name"], input=json.dumps(i.get("input") or {})),
     "tool_result": _anthropic_tool_result,
     "thinking": lambda i: ThinkingPart(text=i["thinking"], signature=i.get("signature")),
     "redacted_thinking": lambda i: ThinkingPart(redacted=i["data"]),
 }
-"""Dict parts by their `type`: openai's, then anthropic's."""
+"""Dict parts by their `type`: those of chat completions, of the Responses API, and of Anthropic."""
+
+_RAW_OF_ANTHROPIC = frozenset(
+    {
+        "bash_code_execution_tool_result",
+        "code_execution_tool_result",
+        "container_upload",
+        "mcp_tool_result",
+        "mcp_tool_use",
+        "search_result",
+        "server_tool_use",
+        "text_editor_code_execution_tool_result",
+        "tool_search_tool_result",
+        "web_fetch_tool_result",
+        "web_search_tool_result",
+    }
+)
+"""Blocks that only Anthropic understands, by their `type`."""

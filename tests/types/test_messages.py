@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import pathlib
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -71,6 +74,51 @@ def test_content(content: Any, expected: tuple[object, ...]) -> None:
             FilePart(data=b"png", media_type="text/plain", name="A"),
         ),
         (
+            {
+                "type": "document",
+                "source": {"type": "text", "media_type": "text/plain", "data": "é"},
+                "citations": {"enabled": True},
+                "cache_control": {"type": "ephemeral"},
+            },
+            FilePart(data="é".encode(), media_type="text/plain", name="file", citations=True, cache=True),
+        ),
+        (
+            {"type": "document", "source": {"type": "url", "url": "https://u/a.pdf"}},
+            FilePart(url="https://u/a.pdf", name="file"),
+        ),
+        ({"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}, TextPart(text="Hi", cache=True)),
+        (
+            {"type": "text", "text": "Hi", "citations": [{"type": "char_location"}]},
+            TextPart(text="Hi", citations=({"type": "char_location"},)),
+        ),
+        (
+            {
+                "type": "image",
+                "source": {"type": "url", "url": "https://u"},
+                "cache_control": {"type": "ephemeral"},
+            },
+            ImagePart(url="https://u", cache=True),
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "https://u", "detail": "low"}},
+            ImagePart(url="https://u", detail="low"),
+        ),
+        ({"type": "refusal", "refusal": "No."}, TextPart(text="No.")),
+        ({"type": "input_text", "text": "Hi"}, HI),
+        ({"type": "output_text", "text": "Hi", "annotations": []}, HI),
+        (
+            {"type": "input_image", "image_url": "https://u", "detail": "high"},
+            ImagePart(url="https://u", detail="high"),
+        ),
+        ({"type": "input_file", "file_url": "https://u", "filename": "a.pdf"}, FilePart(url="https://u", name="a.pdf")),
+        ({"type": "file", "file": {"file_data": PNG, "filename": "a.txt"}}, FilePart(data=b"png", name="a.txt")),
+        (
+            {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
+            RawPart(
+                provider="anthropic", block={"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+            ),
+        ),
+        (
             {"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}},
             ToolCallPart(id="c", name="f", input='{"a": 1}'),
         ),
@@ -79,6 +127,18 @@ def test_content(content: Any, expected: tuple[object, ...]) -> None:
         (
             {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "out"}], "is_error": True},
             ToolResultPart(tool_call_id="c", output="out", is_error=True),
+        ),
+        (
+            {
+                "type": "tool_result",
+                "tool_use_id": "c",
+                "content": [
+                    {"type": "text", "text": "out"},
+                    {"type": "image", "source": {"type": "url", "url": "https://u"}},
+                ],
+                "cache_control": {"type": "ephemeral"},
+            },
+            ToolResultPart(tool_call_id="c", output="out", images=(ImagePart(url="https://u"),), cache=True),
         ),
     ],
 )
@@ -148,6 +208,16 @@ def test_dict_messages(like: Any, expected: Message) -> None:
         ({"role": "user", "content": [{"type": "image_url", "image_url": "data:image/png;base64,%"}]}, "base64"),
         ({"role": "user", "content": [{"type": "file", "file": {"file_data": 5}}]}, "not complete"),
         ({"role": "user", "content": [{"type": "tool_use", "id": "c", "name": "f", "input": {1}}]}, "not complete"),
+        ({"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}, "sent with its bytes"),
+        ({"role": "user", "content": [{"type": "image", "source": {"type": "file", "file_id": "f"}}]}, "not complete"),
+        (
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": ""}}]},
+            "an image needs a url, or data",
+        ),
+        (
+            {"role": "tool", "tool_call_id": "c", "content": [{"type": "input_file", "file_url": "u"}]},
+            "text and images only",
+        ),
         ({"role": "assistant", "tool_calls": [{"id": "c"}]}, "tool call .* not complete"),
         ({"role": "assistant", "tool_calls": 5}, "tool call .* not complete"),
         ({"role": "tool", "content": "out"}, "needs the tool_call_id"),
@@ -220,6 +290,80 @@ def test_images_and_files() -> None:
         image.data_url(),
         ImagePart(url="https://u").data_url(),
     )
-    assert ("cGRm", "", "data:image/png;base64,") == (file.base64(), ImagePart().base64(), ImagePart().data_url())
+    assert ("cGRm", "") == (file.base64(), ImagePart(url="https://u").base64())
     assert "png'" not in repr(image).replace("image/png", "")
     assert "pdf'" not in repr(file).replace("application/pdf", "").replace("file.pdf", "")
+
+
+@pytest.mark.parametrize(
+    ("image", "media_type"),
+    [
+        (ImagePart(data=b"\xff\xd8\xff"), "image/jpeg"),
+        (ImagePart(data=b"\xff\xd8\xff", media_type="image/jpg"), "image/jpeg"),
+        (ImagePart(data=b"?", media_type="image/x"), "image/x"),
+        (ImagePart(data=b"?"), "image/png"),
+        (ImagePart(url="data:image/gif;base64,R0lGODlh"), "image/gif"),
+        (ImagePart(url="data:;base64,R0lGODlh"), "image/gif"),
+        (ImagePart.of_bytes(b"?", "image/x"), "image/x"),
+        (ImagePart.of_url("data:image/x,?"), "image/x"),
+    ],
+    ids=str,
+)
+def test_the_type_of_an_image(image: ImagePart, media_type: str) -> None:
+    """It is the one said, else the one that the bytes tell."""
+    assert (media_type, None) == (image.media_type, image.url)
+    assert image.data
+
+
+@pytest.mark.parametrize(
+    ("file", "media_type"),
+    [
+        (FilePart(data=b"%PDF-1"), "application/pdf"),
+        (FilePart(data=b"a,b", name="t.csv"), "text/csv"),
+        (FilePart(data=b"a,b", name="t.csv", media_type="text/plain"), "text/plain"),
+        (FilePart(data=b"%PDF-1", name="t.csv"), "application/pdf"),
+        (FilePart(data=b"?", name="unknown"), "application/pdf"),
+        (FilePart(url="https://u", name="t.txt"), "text/plain"),
+    ],
+    ids=str,
+)
+def test_the_type_of_a_file(file: FilePart, media_type: str) -> None:
+    """It is the one said, else the one that the bytes or the name tell."""
+    assert media_type == file.media_type
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: ImagePart(), "needs a url, or data"),
+        (lambda: ImagePart(data=b""), "needs a url, or data"),
+        (lambda: ImagePart(url="https://u", data=b"?"), "not both"),
+        (lambda: ImagePart(data="iVBORw=="), "the data of an image must be bytes, not str"),  # type: ignore[arg-type]
+        (lambda: ImagePart(url=b"https://u"), "the url of an image must be a str"),  # type: ignore[arg-type]
+        (lambda: FilePart(data="text"), "the data of a file must be bytes"),  # type: ignore[arg-type]
+        (lambda: ImagePart(data=b"\x89PNG", media_type="image/jpeg"), "these bytes are image/png, not image/jpeg"),
+        (lambda: ImagePart(url="data:image/jpeg;base64,iVBORw=="), "these bytes are image/png, not image/jpeg"),
+        (lambda: ImagePart.of_bytes(b"%PDF-1.7"), "no image"),
+        (lambda: ImagePart.of_url("photo.png"), "'photo.png' is no URL: for a file give a pathlib.Path"),
+        (lambda: ImagePart.of_url("C:\\photo.png"), "is no URL"),
+        (lambda: ImagePart.of_path("/nowhere/a.png"), "'/nowhere/a.png' cannot be read: No such file"),
+        (lambda: FilePart(url="https://u", data=b"?"), "not both"),
+        (lambda: FilePart(data=b"\x89PNG", media_type="application/pdf"), "these bytes are image/png"),
+        (lambda: FilePart.of_path("/nowhere/a.pdf"), "'/nowhere/a.pdf' cannot be read: No such file"),
+    ],
+)
+def test_what_is_no_image_and_no_file(make: Callable[[], object], says: str) -> None:
+    """It is refused where it is made, with a word on what to do."""
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        make()
+
+
+def test_files_of_the_disk(tmp_path: pathlib.Path) -> None:
+    """They are read when the part is made, by a path or its text, and known by their bytes or names."""
+    image, text = tmp_path / "a.bin", tmp_path / "b.txt"
+    image.write_bytes(b"\x89PNG")
+    text.write_bytes(b"words")
+
+    assert ImagePart(data=b"\x89PNG", media_type="image/png") == ImagePart.of_path(image)
+    assert FilePart(data=b"words", media_type="text/plain", name="b.txt") == FilePart.of_path(str(text))
+    assert FilePart(data=b"words", media_type="text/x", name="b.txt") == FilePart.of_path(text, "text/x")
