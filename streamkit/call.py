@@ -1,4 +1,4 @@
-"""One call: encode, open with retries, frame, decode: a generator of batches of chunks.
+"""One call: encode, open with retries, frame, decode: a generator of batches of chunks; or a list of models.
 
 A batch is what one read of the socket brought. It runs on the stream's producer thread, but owns none: what it needs of
 its surroundings is a `Scope`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -100,7 +100,7 @@ class Call:
         """Make the call; give its chunks, the last being `step_finish`. Raises errors of our tree only."""
         self._observe_request()
         seen = _Seen()
-        attempts = _Attempts(self, scope)
+        attempts = _Attempts(self, scope, lambda: self.provider.codec.encode(self.request, self.provider))
         try:
             answer = seen.answer = self._open(attempts, scope)
             scope.answered(answer.headers, request_id(answer.headers))
@@ -119,6 +119,31 @@ class Call:
         finally:
             seen.error = scope.ended() or seen.error
             self._observe_response(seen)
+
+    def models(self) -> list[str]:
+        """Ask for the names of the provider's models, whatever the request is. Blocks; raises errors of our tree."""
+        codec = self.provider.codec
+        scope = _Waiting(self.limits, self.timeouts)
+        attempts = _Attempts(self, scope, lambda: codec.list_models(self.provider))
+        try:
+            answer = self._open(attempts, scope)
+            body = b"".join(answer.blocks(self.limits.response, before_wait=scope.waits)).decode("utf-8-sig", "replace")
+            return codec.model_names(self._listed(body))
+        except StreamKitError as error:
+            attempts.redact(error)
+            raise
+        finally:
+            scope.leave()
+
+    def _listed(self, body: str) -> Any:
+        try:
+            return parse_json(body)
+        except DecodeError:
+            raise DecodeError(
+                f"{self.provider.name}: its list of models is no JSON: {printable(body, 300)} "
+                "(check base_url: is this the API?)",
+                event=body[:2000],
+            ) from None
 
     # -- opening
 
@@ -238,6 +263,40 @@ class Call:
         observe(self.hooks.on_response, info)
 
 
+class _Waiting:
+    """The scope of a call that its caller waits for; there is no stream to be told anything."""
+
+    def __init__(self, limits: Limits, timeouts: Timeouts) -> None:
+        self.slot = SocketSlot(max_headers=limits.headers)
+        self._until = None if timeouts.total is None else time.monotonic() + timeouts.total
+        self._deferred: list[Callable[[], object]] = []
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def remaining(self) -> float | None:
+        return None if self._until is None else self._until - time.monotonic()
+
+    def answered(self, headers: Mapping[str, str], request_id: str | None) -> None: ...
+
+    def waits(self) -> None: ...
+
+    def retried(self, attempt: int) -> None: ...
+
+    def ended(self) -> StreamKitError | None:
+        return None
+
+    def follow(self, state: StepState) -> None: ...
+
+    def defer(self, fn: Callable[[], object]) -> None:
+        self._deferred.append(fn)
+
+    def leave(self) -> None:
+        """Do what was put off until the call is over."""
+        for fn in self._deferred:
+            fn()
+
+
 class _Seen:
     """What `on_response` is told of a call."""
 
@@ -259,9 +318,10 @@ class _Seen:
 class _Attempts:
     """Opens the answer, each time it is called; asks for the key again after a 401, once."""
 
-    def __init__(self, call: Call, scope: Scope) -> None:
+    def __init__(self, call: Call, scope: Scope, encode: Callable[[], HttpRequest]) -> None:
         self._call = call
         self._scope = scope
+        self._encode = encode
         self._request: HttpRequest | None = None
         self._secrets: set[Secret] = set()
         self._asked_again = False
@@ -293,7 +353,7 @@ class _Attempts:
             return self._send(fresh)
 
     def _encoded(self) -> HttpRequest:
-        request = self._call.provider.codec.encode(self._call.request, self._call.provider)
+        request = self._encode()
         self._secrets.update(request.secrets.values())
         return request
 

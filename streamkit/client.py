@@ -73,6 +73,22 @@ class Client:
         self._usage = Usage()
         self._runs: weakref.WeakSet[Cancellable] = weakref.WeakSet()
 
+    @classmethod
+    def from_env(cls, provider: str, **settings: Any) -> Client:
+        """Make a client of the provider of this name, such as "groq", with the environment's key and address.
+
+        Args:
+            provider: One of `streamkit.providers.names()`.
+            settings: What `Client` takes, such as `timeouts`.
+
+        Raises:
+            ConfigError: There is no such provider, or its variables are not set; the message names them.
+        """
+        from streamkit import providers  # here, as most programs name their provider's class
+
+        found = providers.find(provider)
+        return cls(getattr(found, "from_env", found)(), **settings)
+
     @property
     def usage(self) -> Usage:
         """Tokens of all answers so far, also of failed ones as far as reported. Thread-safe."""
@@ -87,6 +103,14 @@ class Client:
     def model(self, name: str) -> Model:
         """Give a model that is asked through this client's pool, retries, timeouts, limits and hooks."""
         return Model(name=name, provider=self.provider, client=self)
+
+    def models(self) -> list[str]:
+        """Ask the provider for the names of its models, as `chat` takes them, in its order.
+
+        Blocks; with the client's retries and timeouts, though `Timeouts.total` bounds only when a retry may begin.
+        Raises errors of our tree; `ConfigError` where the provider lists none.
+        """
+        return self._call(ChatRequest(model=""), self._defaults).models()
 
     def close(self) -> None:
         """Cancel live streams and close idle connections. A later request begins afresh."""
@@ -106,6 +130,18 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client {self.provider!r}>"
+
+    def _call(self, request: ChatRequest, settings: _Settings) -> Call:
+        return Call(
+            request=request,
+            provider=self.provider,
+            transport=self._transport,
+            timeouts=settings.timeouts,
+            limits=settings.limits,
+            retry_policy=settings.retry_policy,
+            budget=self._budget,
+            hooks=settings.hooks,
+        )
 
     def _enlist(self, run: Cancellable) -> None:
         with self._lock:
@@ -159,19 +195,22 @@ class ChatBuilder:
     def image(self, url_or_bytes: str | bytes | Path, media_type: str | None = None) -> ChatBuilder:
         """Add an image to the last user message: a URL (also a `data:` one), its bytes, or a `pathlib.Path`."""
         if isinstance(url_or_bytes, Path):
-            return self._attach(ImagePart.of_bytes(_read(url_or_bytes), media_type))
+            return self._attach(ImagePart.of_path(url_or_bytes, media_type))
         if isinstance(url_or_bytes, bytes):
             return self._attach(ImagePart.of_bytes(url_or_bytes, media_type))
         return self._attach(ImagePart.of_url(url_or_bytes))
 
-    def file(
-        self, path_or_bytes: str | Path | bytes, *, media_type: str = "application/pdf", name: str = ""
-    ) -> ChatBuilder:
-        """Add a document to the last user message: a path, or its bytes."""
+    def file(self, path_or_bytes: str | Path | bytes, *, media_type: str | None = None, name: str = "") -> ChatBuilder:
+        """Add a document to the last user message: a path, or its bytes.
+
+        Its media type, where none is given, is that of the bytes, else what the name's ending tells, else PDF.
+        """
         if isinstance(path_or_bytes, bytes):
-            return self._attach(FilePart(data=path_or_bytes, media_type=media_type, name=name or "file.pdf"))
-        path = Path(path_or_bytes)
-        return self._attach(FilePart(data=_read(path), media_type=media_type, name=name or path.name))
+            part = FilePart(data=path_or_bytes, media_type=media_type or "", name=name or "file.pdf")
+        else:
+            part = FilePart.of_path(path_or_bytes, media_type)
+            part = attrs.evolve(part, name=name) if name else part
+        return self._attach(part)
 
     # -- how to answer
 
@@ -280,18 +319,8 @@ class ChatBuilder:
         ones reach `stream.err`. A cancelled `ctx` and Ctrl-C free the caller at once.
         """
         client, settings = self._client, self._settings
-        call = Call(
-            request=self._request,
-            provider=client.provider,
-            transport=client._transport,
-            timeouts=settings.timeouts,
-            limits=settings.limits,
-            retry_policy=settings.retry_policy,
-            budget=client._budget,
-            hooks=settings.hooks,
-        )
         return start_stream(
-            call.batches,
+            client._call(self._request, settings).batches,
             name=client.provider.name,
             ctx=ctx,
             timeouts=settings.timeouts,
@@ -333,13 +362,6 @@ class ChatBuilder:
             last = attrs.evolve(messages[-1], content=(*messages[-1].content, part))
             return self._with(messages=(*messages[:-1], last))
         return self._say(Message(role="user", content=[part]))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as e:
-        raise ConfigError(f"the file {str(path)!r} cannot be read: {e.strerror}") from e
 
 
 def _positive(name: str, n: int) -> int:

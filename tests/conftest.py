@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from streamkit import providers
 from streamkit.errors import ConfigError
 from streamkit.local import require_wheels
 from streamkit.watchdog import watchdog
@@ -21,16 +22,27 @@ PATIENCE = 2.0
 """Seconds that threads and sockets of a test have to end after it."""
 
 _OURS = ("_API_KEY", "_BASE_URL")
+_OTHERS = frozenset(
+    {"CO_API_URL", "GOOGLE_CLOUD_LOCATION", "GOOGLE_CLOUD_PROJECT", "OLLAMA_HOST", "OPENAI_API_VERSION"}
+)
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Hide the user's keys, addresses and proxies (a test that needs one sets it); let child processes find us."""
+    hidden = _OTHERS | _of_providers()
     for name in list(os.environ):
-        if name.endswith(_OURS) or name.lower() in _PROXIES:
+        if name.endswith(_OURS) or name in hidden or name.lower() in _PROXIES:
             del os.environ[name]
     paths = [str(pathlib.Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+
+
+def _of_providers() -> set[str]:
+    """The variables that hold keys, addresses and their parts."""
+    rows = [providers.find(name) for name in providers.names(others=False)]
+    names = [(*getattr(row, "key_variables", ()), *getattr(row, "settings", {}).values()) for row in rows]
+    return {name for several in names for name in several}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

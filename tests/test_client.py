@@ -25,6 +25,7 @@ from streamkit import (
     ImagePart,
     Limits,
     Message,
+    PermissionDenied,
     ResponseTooLarge,
     RetryPolicy,
     StreamTruncated,
@@ -65,6 +66,44 @@ def chat() -> ChatBuilder:
 
 
 # ---------------------------------------------------------------- the client
+
+
+def test_a_client_by_its_providers_name(server: ProviderServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With key and address of the environment and settings as for any client; a model's name stays a plain name."""
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    monkeypatch.setenv("GROQ_BASE_URL", server.base_url)
+    server.reply(chat_answer("Hello"))
+    with Client.from_env("groq", retry_policy=ONCE) as client:
+        answer = client.chat("openai/gpt-oss-20b:x").user("Hello").get_response()
+
+    assert ("groq", "Hello") == (client.provider.name, answer.text)
+    assert "openai/gpt-oss-20b:x" == server.requests[0].json()["model"]
+
+
+def test_a_client_of_an_unconfigured_provider() -> None:
+    """Only the environment is looked in, and its variable is named."""
+    with pytest.raises(ConfigError, match="groq not configured: set GROQ_API_KEY"):
+        Client.from_env("groq")
+    with pytest.raises(ConfigError, match="unknown provider 'nobody'"):
+        Client.from_env("nobody")
+
+
+def test_models_of_a_provider(client: Client, server: ProviderServer) -> None:
+    """Their names in its order, asked for with the key; the connection serves again."""
+    server.reply(error_answer(200, {"data": [{"id": "b"}, {"id": "a"}]}), times=2)
+
+    assert [["b", "a"], ["b", "a"]] == [client.models(), client.models()]
+    assert [("GET", "/v1/models", f"Bearer {KEY}", b"")] * 2 == [
+        (sent.method, sent.path, sent.headers["authorization"], sent.body) for sent in server.requests
+    ]
+    assert 1 == server.connections
+
+
+def test_models_of_a_provider_that_says_no(client: Client, server: ProviderServer) -> None:
+    """A refusal is the error that it stands for."""
+    server.reply(error_answer(403, "not yours"))
+    with pytest.raises(PermissionDenied, match="not yours"):
+        client.models()
 
 
 def test_a_provider_is_needed() -> None:

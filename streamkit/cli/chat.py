@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import sys
 
 import attrs
 import click
 
-from streamkit.cli.providers import NAMES, choose
+from streamkit.cli.output import discard, write
+from streamkit.cli.providers import choose
 from streamkit.client import ChatBuilder, Client
 from streamkit.context import Context, cancel_on_signals
 from streamkit.errors import Cancelled, StreamKitError
@@ -31,9 +31,9 @@ class _Output:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("prompt", required=False)
-@click.option("-m", "--model", help="The model; each provider has a default.")
+@click.option("-m", "--model", help="The model, or provider and model, as in groq:llama-3.3-70b-versatile.")
 @click.option("-s", "--system", help="The system prompt.")
-@click.option("--provider", type=click.Choice(NAMES), help="Whom to ask; by default whoever a key is set for.")
+@click.option("--provider", metavar="NAME", help="Whom to ask, such as groq; by default whoever a key is set for.")
 @click.option("--no-stream", is_flag=True, help="Print the answer when it is complete.")
 @click.option("--json", "as_json", is_flag=True, help="Print the complete answer as one JSON object.")
 @click.option("-u", "--usage", is_flag=True, help="Report the tokens, on stderr.")
@@ -67,7 +67,7 @@ def chat(
         except Cancelled:
             return 130
         except BrokenPipeError:  # here, because click would make it code 1
-            _discard_output()
+            discard()
             return 141
     return 0
 
@@ -134,7 +134,7 @@ def _shown(builder: ChatBuilder, ctx: Context, output: _Output) -> ChatResponse:
         with builder.get_stream(ctx) as stream:
             if output.stream:
                 for text in stream.text():
-                    _write(text)
+                    write(text)
                     written += len(text)
             arrived = stream.result()
         return arrived
@@ -143,18 +143,8 @@ def _shown(builder: ChatBuilder, ctx: Context, output: _Output) -> ChatResponse:
         raise
     finally:
         if arrived is not None and (arrived.complete or arrived.text):
-            _write(_json(arrived) if output.as_json else arrived.text[written:])
-            _write("\n")
-
-
-def _write(text: str) -> None:
-    if sys.stdout.isatty():
-        text = text.translate(_UNSEEN)  # a terminal would obey what a model, or who feeds it, put there
-    sys.stdout.write(text)
-    sys.stdout.flush()
-
-
-_UNSEEN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"} | {ord("\r"): ""}
+            write(_json(arrived) if output.as_json else arrived.text[written:])
+            write("\n")
 
 
 def _json(response: ChatResponse) -> str:
@@ -178,8 +168,3 @@ def _json(response: ChatResponse) -> str:
 def _report(usage: Usage) -> None:
     counts = f"{usage.prompt_tokens} prompt, {usage.completion_tokens} completion, {usage.total_tokens} total"
     print(f"[Tokens: {counts if usage.source == 'reported' else 'unknown'}]", file=sys.stderr)
-
-
-def _discard_output() -> None:
-    """Let the flush at exit succeed, which would otherwise report the broken pipe once more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

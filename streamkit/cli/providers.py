@@ -4,66 +4,85 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
-import attrs
-
-from streamkit import keys
+from streamkit import keys, providers
 from streamkit.codec import Provider
 from streamkit.errors import ConfigError
-from streamkit.local import server
-from streamkit.providers.anthropic import Anthropic
-from streamkit.providers.local import DEFAULT_MODEL, Local
-from streamkit.providers.openai_chat import OpenAI
 
-__all__ = ["NAMES", "choose"]
+__all__ = ["choose", "provider_of"]
 
-
-@attrs.frozen(kw_only=True)
-class _Choice:
-    make: Callable[[], Provider]
-    model: str
-    key_variables: tuple[str, ...] = ()
-
-
-_CHOICES = {
-    "openai": _Choice(make=OpenAI, model="gpt-4o", key_variables=OpenAI.key_variables),
-    "anthropic": _Choice(make=Anthropic, model="claude-sonnet-4-20250514", key_variables=Anthropic.key_variables),
-    "local": _Choice(make=Local, model=DEFAULT_MODEL),
-}
-
-NAMES = tuple(_CHOICES)
-"""What `--provider` takes."""
+LOCAL = "local"
 
 
 def choose(provider: str | None, model: str | None) -> tuple[Provider, str]:
-    """Give the provider of this name, else the first that a key is configured for, else the local one; and the model.
+    """Give the provider and the model that these options mean.
 
-    Blocks while the local model starts. Says on stderr when it falls back to that.
+    The provider is the one named, or the one before the colon of a model such as "groq:llama-3.3-70b-versatile", else
+    the first that a key is configured for (openai, anthropic, then the others), else the local one. Blocks while the
+    local model starts. Says on stderr when it falls back to that.
 
     Raises:
-        ConfigError: There is no key for the provider or the model that was named, or the local model is not installed.
+        ConfigError: There is no such provider, no key for it, no model of it was named and it has no usual one, or the
+            local model is not installed.
         ConnectFailed: The local model does not start.
     """
-    name = provider or next((name for name, choice in _CHOICES.items() if _has_key(choice)), "local")
-    choice = _CHOICES[name]
-    if name == "local":
-        if model not in (None, DEFAULT_MODEL):
-            variables = " or ".join(variable for c in _CHOICES.values() for variable in c.key_variables)
-            raise ConfigError(
-                f"the local model is {DEFAULT_MODEL}: for {model!r} set {variables}, and name its --provider"
-            )
-        _start_local(fallback=provider is None)
-    return choice.make(), model or choice.model
+    if provider is None and model is not None:
+        provider, model = _split(model)
+    name = provider or _configured() or LOCAL
+    if name == LOCAL:
+        return _local(model, fallback=provider is None)
+    found = providers.find(name)
+    model = model or getattr(found, "usual_model", "")
+    if not model:
+        raise ConfigError(f"{name} has no usual model: name one with -m; streamkit models --provider {name} lists them")
+    return found(), model
 
 
-def _has_key(choice: _Choice) -> bool:
-    return keys.from_environment(choice.key_variables) is not None
+def provider_of(name: str | None) -> Provider:
+    """Give the provider of this name, else the first that a key is configured for, else the local one."""
+    return providers.get(name or _configured() or LOCAL)
 
 
-def _start_local(*, fallback: bool) -> None:
+def _split(model: str) -> tuple[str | None, str]:
+    """Give provider and model of "groq:name"; a model's own name may have a colon in it, too."""
+    name, colon, rest = model.partition(":")
+    return (name, rest) if colon and rest and name in providers.names() else (None, model)
+
+
+def _configured() -> str | None:
+    """The first of our own providers with a usual model that the environment has a key, and all else, for."""
+    return next((name for name in providers.names(others=False) if _is_configured(providers.find(name))), None)
+
+
+def _is_configured(found: Callable[..., Provider]) -> bool:
+    facts: Any = found
+    variables = getattr(facts, "key_variables", ())
+    if not variables or not getattr(facts, "usual_model", "") or keys.from_environment(variables) is None:
+        return False
+    return keys.base_url_from_environment(facts.base_url_variable) is not None or all(
+        keys.base_url_from_environment(variable) for variable in facts.settings.values()
+    )
+
+
+def _local(model: str | None, *, fallback: bool) -> tuple[Provider, str]:
+    from streamkit.providers.local import DEFAULT_MODEL, Local
+
+    if model not in (None, DEFAULT_MODEL):
+        raise ConfigError(
+            f"the local model is {DEFAULT_MODEL}: for {model!r} set OPENAI_API_KEY, ANTHROPIC_API_KEY or another "
+            "provider's key, and name it, as in --provider openai"
+        )
     local = Local()
     if fallback:
         print("No key is configured: the small local model (SmolLM2-135M, on this machine) answers.", file=sys.stderr)
+    _start(local)
+    return local, DEFAULT_MODEL
+
+
+def _start(local: Any) -> None:
+    from streamkit.local import server
+
     told = server().pid is None and sys.stderr.isatty()
     if told:
         print("starting the local model…", end="", file=sys.stderr, flush=True)

@@ -21,12 +21,13 @@ from typing import Any, NoReturn, TypedDict
 import attrs
 
 from streamkit.codec import Capabilities, Decoder, HttpRequest, Provider
-from streamkit.encoding import CallIds, merged, objections, post
+from streamkit.encoding import CallIds, call_input, get, image_objections, merged, objections, post
 from streamkit.errors import ConfigError, DecodeError, ProviderError, StreamTruncated, printable
 from streamkit.framing import Event, SSEFramer
-from streamkit.jsontext import parse_arguments, parse_json, scrub
+from streamkit.jsontext import named, parse_arguments, parse_json, scrub
 from streamkit.provider_errors import event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
+from streamkit.schema import OPENAI_STRICT, StrictRules
 from streamkit.types.chunks import Chunk, Source
 from streamkit.types.messages import (
     FilePart,
@@ -64,15 +65,35 @@ _FINISH_REASONS = {
 """Ours by Anthropic's. Any other, `pause_turn` (send the messages back to go on) among them, is "other"."""
 
 
+_SCHEMA_RULES = StrictRules(
+    always=True,
+    unsupported=OPENAI_STRICT.unsupported - {"allOf"}
+    | {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
+    | {"minLength", "maxLength", "maxItems"},
+    formats=frozenset({"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}),
+    object_root=False,
+    all_required=False,
+    lone_refs=False,
+    recursion=False,
+    largest_min_items=1,
+    properties=None,
+    depth=None,
+    enum_values=None,
+    characters=None,
+)
+"""https://platform.claude.com/docs/en/build-with-claude/structured-outputs, "JSON Schema limitations"."""
+
 _CAPABILITIES = Capabilities(
     parallel_tool_calls=True,
     tool_result_images=True,
-    image_bytes=5 * 2**20,
+    image_bytes=10 * 2**20 // 4 * 3,  # the API counts 10 MiB of base64
     files=True,
+    citations=True,
     thinking=True,
     thinking_budget=True,
     reasoning_effort=True,
     json=False,
+    schema_rules=_SCHEMA_RULES,
     prompt_caching=True,
     prefill=True,
     seed=False,
@@ -95,10 +116,11 @@ class AnthropicMessages:
         """Put a request into the API's words.
 
         System messages become the top-level `system`, consecutive messages of one side one message. Left out, as the
-        API refuses them, are empty texts, unsigned thinking, other providers' raw blocks, and white space at the end of
-        a last message that is the assistant's. Thinking without a budget has `DEFAULT_THINKING_BUDGET` tokens; with a
-        reasoning effort instead of a budget it is adaptive, the only kind that newer models know. `prompt_caching` puts
-        one mark at the end of the system text, else of the tools, else of the user's last message.
+        API refuses them, are empty texts, unsigned thinking, other providers' thinking and raw blocks, and white space
+        at the end of a last message that is the assistant's. Thinking without a budget has `DEFAULT_THINKING_BUDGET`
+        tokens; with a reasoning effort instead of a budget, and for the models that know no other kind, it is adaptive.
+        `prompt_caching` puts one cache mark at the end of the system text, else of the tools, else of the user's last
+        message, and a part's `cache` one at its end: four at most.
 
         `provider_options` are the API's own fields and have the last word: an object in them is merged into ours, None
         takes a field out, anything else replaces it.
@@ -108,10 +130,13 @@ class AnthropicMessages:
         """
         for objection in _objections(request):
             raise ConfigError(f"{provider.name}: {objection}")
+        body = _body(request, provider.name)
+        for objection in _body_objections(request, body):
+            raise ConfigError(f"{provider.name}: {objection}")
         key = provider.secret()
         return post(
             provider.base_url.removesuffix("/v1") + "/v1/messages",
-            merged(_body(request), request.provider_options),
+            merged(body, request.provider_options),
             headers={"anthropic-version": _VERSION},
             secrets={"x-api-key": key} if key else {},
             own=request.headers,
@@ -120,6 +145,19 @@ class AnthropicMessages:
     def decoder(self, request: ChatRequest, provider: Provider, *, index: int = 0, step: int = 1) -> MessagesDecoder:
         """Give a decoder for one answer."""
         return MessagesDecoder(provider=provider.name, index=index, step=step)
+
+    def list_models(self, provider: Provider) -> HttpRequest:
+        """Give the request for the names of the models; the page is the largest there is."""
+        key = provider.secret()
+        return get(
+            provider.base_url.removesuffix("/v1") + "/v1/models?limit=1000",
+            headers={"anthropic-version": _VERSION},
+            secrets={"x-api-key": key} if key else {},
+        )
+
+    def model_names(self, answer: Any) -> list[str]:
+        """Give the names in the JSON value that answers `list_models`."""
+        return named(answer.get("data") if type(answer) is dict else None, "id")
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Give the error for an answer of this status."""
@@ -133,6 +171,7 @@ class Anthropic(KeyedProvider):
     key_variables = ("ANTHROPIC_API_KEY",)
     base_url_variable = "ANTHROPIC_BASE_URL"
     default_base_url = "https://api.anthropic.com"
+    usual_model = "claude-sonnet-4-20250514"
 
     @property
     def codec(self) -> AnthropicMessages:
@@ -159,6 +198,84 @@ def _objections(request: ChatRequest) -> Iterator[str]:
         yield f"unknown reasoning_effort {request.reasoning_effort!r}: use one of {', '.join(_EFFORTS)}"
     if _thinks(request):
         yield from _thinking_objections(request)
+    yield from _model_objections(request)
+    for part in (part for message in request.messages for part in message.content if isinstance(part, FilePart)):
+        yield from _document_objections(part, schema=_wants_schema(request))
+    if any(not isinstance(part, TextPart) for message in request.system for part in message.content):
+        yield "a system message can hold text only: put images and files into a user message"
+
+
+def _wants_schema(request: ChatRequest) -> bool:
+    return request.response_format is not None and request.response_format.type == "schema"
+
+
+# Facts of models, by their names, wherever they are served; of a name that nobody knows nothing is assumed.
+# https://platform.claude.com/docs/en/about-claude/models/migration-guide, .../build-with-claude/structured-outputs
+_WITHOUT_SCHEMA = re.compile(r"claude-(\d|instant|(opus|sonnet)-4(-0\b|[-@]20\d{6}|$))")
+_SINCE_4_6 = re.compile(r"claude-((opus|sonnet|haiku)-(4[.-][6-9](?!\d)|[5-9])|fable|mythos)")
+_SINCE_4_7 = re.compile(r"claude-((opus|sonnet|haiku)-(4[.-][7-9](?!\d)|[5-9])|fable|mythos)")
+
+
+def _model_objections(request: ChatRequest) -> Iterator[str]:
+    """What only some models would refuse."""
+    model = request.model
+    if _wants_schema(request) and _WITHOUT_SCHEMA.search(model):
+        yield f"{model} takes no JSON Schema: use Claude 4.5 or later, or make it call a tool with this schema"
+    if not _SINCE_4_7.search(model):
+        return
+    if request.thinking_budget is not None:
+        yield f"{model} takes no thinking budget: use .extended_thinking(), with .reasoning_effort(...)"
+    for name, value in (("temperature", request.temperature), ("top_p", request.top_p), ("top_k", request.top_k)):
+        if value is not None and (name, value) != ("temperature", 1):
+            yield f"{model} takes no {name}: leave it out"
+
+
+def _document_objections(part: FilePart, *, schema: bool) -> Iterator[str]:
+    kind, name = part.media_type, printable(part.name, 100)
+    if _is_image(part):
+        if part.data:
+            yield from image_objections(ImagePart(data=part.data, media_type=kind), _CAPABILITIES)
+    elif kind != "application/pdf" and part.url is not None:
+        yield f"it fetches PDFs and images only, not {kind}: send the text of {name}"
+    elif kind != "application/pdf" and not _TEXT_TYPE.fullmatch(kind):
+        yield f"a file of type {kind} cannot be sent: give a PDF, a text or an image"
+    elif kind != "application/pdf" and not _is_utf8(part.data):
+        yield f"the text of {name} is not in UTF-8: convert it"
+    if part.citations and schema:
+        yield "an answer held to a schema cites nothing: leave out citations, or the schema"
+
+
+_TEXT_TYPE = re.compile(r"text/.*|application/(.*\+)?(json|xml|yaml|toml)")
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _body_objections(request: ChatRequest, body: Mapping[str, Any]) -> Iterator[str]:
+    """What the API would refuse of the messages as a whole."""
+    said = [block for turn in body["messages"] for block in turn["content"]]
+    inner = [block for outer in said if isinstance(outer.get("content"), list) for block in outer["content"]]
+    marks = sum("cache_control" in block for block in (*body.get("system", ()), *body.get("tools", ()), *said, *inner))
+    if marks > _MOST_CACHE_MARKS:
+        yield f"{marks} cache marks: {_MOST_CACHE_MARKS} are the most; a mark covers all that stands before it"
+    last = body["messages"][-1]
+    kinds = [block.get("type") for block in last["content"]]
+    if last["role"] != "assistant" or kinds[-1] != "text" or not _PREFILL.issuperset(kinds):
+        return  # an answer that was paused in a tool of the API's own is sent back as it is
+    if _SINCE_4_6.search(request.model):
+        yield f"{request.model} goes on with no answer that was begun: end with a user message"
+    if _thinks(request) and kinds[0] == "text":
+        yield "with thinking it goes on with no answer that was begun: end with a user message, or leave thinking out"
+
+
+_MOST_CACHE_MARKS = 4
+_PREFILL = frozenset({"text", "thinking", "redacted_thinking"})
+"""The kinds of blocks of an answer that was only begun."""
 
 
 def _thinking_objections(request: ChatRequest) -> Iterator[str]:
@@ -186,15 +303,16 @@ def _budget(request: ChatRequest) -> int | None:
     """The tokens to think with; None for adaptive thinking, which has no budget."""
     if request.thinking_budget is not None:
         return request.thinking_budget
-    return None if request.reasoning_effort is not None else DEFAULT_THINKING_BUDGET
+    adaptive = request.reasoning_effort is not None or _SINCE_4_7.search(request.model)
+    return None if adaptive else DEFAULT_THINKING_BUDGET
 
 
-def _body(request: ChatRequest) -> dict[str, Any]:
+def _body(request: ChatRequest, provider: str) -> dict[str, Any]:
     fields = {
         "model": request.model,
         "max_tokens": _max_tokens(request),
         "system": _system(request.system),
-        "messages": _messages(request),
+        "messages": _messages(request, provider),
         "temperature": request.temperature,
         "top_p": request.top_p,
         "top_k": request.top_k,
@@ -221,7 +339,10 @@ def _thinking(request: ChatRequest) -> dict[str, Any] | None:
     if not _thinks(request):
         return None
     budget = _budget(request)
-    return {"type": "adaptive"} if budget is None else {"type": "enabled", "budget_tokens": budget}
+    if budget is not None:
+        return {"type": "enabled", "budget_tokens": budget}
+    shown = {"display": "summarized"} if _SINCE_4_7.search(request.model) else {}  # these give no thinking unless asked
+    return {"type": "adaptive", **shown}
 
 
 def _output_config(request: ChatRequest) -> dict[str, Any]:
@@ -262,18 +383,17 @@ def _mark_for_caching(body: dict[str, Any]) -> None:
 
 
 def _system(messages: tuple[Message, ...]) -> list[dict[str, Any]] | None:
-    if any(not isinstance(part, TextPart) for message in messages for part in message.content):
-        raise ConfigError("a system message can hold text only: put images and files into a user message")
-    return [{"type": "text", "text": message.text} for message in messages if message.text.strip()] or None
+    parts = [part for message in messages for part in message.content if isinstance(part, TextPart)]
+    return [block for part in parts if (block := _text(part)) is not None] or None
 
 
-def _messages(request: ChatRequest) -> list[dict[str, Any]]:
+def _messages(request: ChatRequest, provider: str) -> list[dict[str, Any]]:
     """Two sides take turns: neighbours of one side become one message."""
     turns: list[dict[str, Any]] = []
     ids = CallIds()
     for message in request.conversation:
         role = "assistant" if message.role == "assistant" else "user"
-        blocks = [block for part in message.content if (block := _block(part, ids)) is not None]
+        blocks = [block for part in message.content if (block := _block(part, ids, provider)) is not None]
         if blocks and turns and turns[-1]["role"] == role:
             turns[-1]["content"] += blocks
         elif blocks:
@@ -301,51 +421,57 @@ def _plain_id(id: str) -> str:
     return _NO_ID_CHARACTER.sub("_", id)
 
 
-def _block(part: Part, ids: CallIds) -> dict[str, Any] | None:
+def _block(part: Part, ids: CallIds, provider: str) -> dict[str, Any] | None:
     """One part of a message as a content block, or None for what the API would refuse."""
     if isinstance(part, TextPart):
-        return {"type": "text", "text": part.text} if part.text.strip() else None
+        return _text(part)
     if isinstance(part, ImagePart):
-        return {"type": "image", "source": _image_source(part)}
+        return _image(part)
     if isinstance(part, FilePart):
         return _document(part)
     if isinstance(part, ThinkingPart):
-        return _thinking_block(part)
+        return _thinking_block(part) if part.provider in ("", provider) else None
     if isinstance(part, ToolCallPart):
-        return {
-            "type": "tool_use",
-            "id": _plain_id(ids.of_call(part)),
-            "name": part.name,
-            "input": _tool_input(part.input),
-        }
+        call = {"type": "tool_use", "id": _plain_id(ids.of_call(part)), "name": part.name}
+        return {**call, "input": call_input(part.input)}
     if isinstance(part, ToolResultPart):
         return _tool_result(part, _plain_id(ids.of_result(part)))
     return _raw_block(part)
 
 
-def _image_source(part: ImagePart) -> dict[str, Any]:
-    if part.url is None and part.data is None:
-        raise ConfigError("an image without url and data: give one of them")
-    if part.url is None:
-        return {"type": "base64", "media_type": part.media_type, "data": part.base64()}
-    if part.url.startswith("data:"):
-        media_type, mark, data = part.url.removeprefix("data:").partition(";base64,")
-        if not mark:
-            raise ConfigError("a data: URL of an image must hold base64: give the bytes as data instead")
-        return {"type": "base64", "media_type": media_type, "data": data}
-    return {"type": "url", "url": part.url}
+def _marked(block: dict[str, Any], *, cache: bool) -> dict[str, Any]:
+    return {**block, "cache_control": {"type": "ephemeral"}} if cache else block
+
+
+def _text(part: TextPart) -> dict[str, Any] | None:
+    if not part.text.strip():
+        return None
+    cited = {"citations": list(part.citations)} if part.citations else {}
+    return _marked({"type": "text", "text": part.text, **cited}, cache=part.cache)
+
+
+def _image(part: ImagePart) -> dict[str, Any]:
+    source = {"type": "base64", "media_type": part.media_type, "data": part.base64()}
+    if part.url is not None:
+        source = {"type": "url", "url": part.url}
+    return _marked({"type": "image", "source": source}, cache=part.cache)
 
 
 def _document(part: FilePart) -> dict[str, Any]:
-    if part.media_type.startswith("image/"):
-        return {"type": "image", "source": {"type": "base64", "media_type": part.media_type, "data": part.base64()}}
-    if part.media_type == "application/pdf":
+    if _is_image(part):
+        return _image(ImagePart(url=part.url, data=part.data or None, media_type=part.media_type, cache=part.cache))
+    if part.url is not None:
+        source = {"type": "url", "url": part.url}
+    elif part.media_type == "application/pdf":
         source = {"type": "base64", "media_type": part.media_type, "data": part.base64()}
-    elif part.media_type.startswith("text/"):
-        source = {"type": "text", "media_type": "text/plain", "data": part.data.decode("utf-8", "replace")}
     else:
-        raise ConfigError(f"a file of type {part.media_type} cannot be sent: give a PDF, a text or an image")
-    return {"type": "document", "source": source, "title": part.name}
+        source = {"type": "text", "media_type": "text/plain", "data": part.data.decode("utf-8")}
+    cited = {"citations": {"enabled": True}} if part.citations else {}
+    return _marked({"type": "document", "source": source, "title": part.name, **cited}, cache=part.cache)
+
+
+def _is_image(part: FilePart) -> bool:
+    return part.media_type.startswith("image/")
 
 
 def _thinking_block(part: ThinkingPart) -> dict[str, Any] | None:
@@ -356,23 +482,12 @@ def _thinking_block(part: ThinkingPart) -> dict[str, Any] | None:
     return {"type": "thinking", "thinking": part.text, "signature": part.signature}
 
 
-def _tool_input(text: str) -> dict[str, Any]:
-    """The input as the object that the API wants. What is none goes back under a key that shows the model its mistake.
-
-    https://platform.claude.com/docs/en/agents-and-tools/tool-use/fine-grained-tool-streaming
-    """
-    try:
-        value = json.loads(text) if text.strip() else {}
-    except (ValueError, RecursionError):
-        value = None
-    return value if isinstance(value, dict) else {"INVALID_JSON": text}
-
-
 def _tool_result(part: ToolResultPart, id: str) -> dict[str, Any]:
-    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": id, "content": part.output}
-    if part.is_error:
-        block |= {"is_error": True, "content": part.output or "the tool failed"}  # an error without words is refused
-    return block
+    output = part.output or ("the tool failed" if part.is_error else "")  # an error without words is refused
+    text = [{"type": "text", "text": output}] if output.strip() else []
+    content = [*text, *(_image(image) for image in part.images)] if part.images else output
+    block = {"type": "tool_result", "tool_use_id": id, "content": content}
+    return _marked({**block, "is_error": True} if part.is_error else block, cache=part.cache)
 
 
 def _raw_block(part: RawPart) -> dict[str, Any] | None:

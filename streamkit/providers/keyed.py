@@ -7,6 +7,7 @@ It knows nothing of the wire, and keeps no state between requests.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -25,6 +26,9 @@ __all__ = ["KeyedProvider", "checked_base_url", "checked_key"]
 
 _log = logging.getLogger("streamkit")
 
+_PART = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+"""What may stand in an address for one of a provider's settings."""
+
 
 @attrs.frozen(init=False, auto_attribs=False, repr=False, eq=False, slots=False)
 class KeyedProvider:
@@ -42,11 +46,18 @@ class KeyedProvider:
 
     key_variables: tuple[str, ...] = ()
     """The environment variables that may hold its key, the first one set wins."""
+    needs_key: bool = True
+    """Whether there must be a key. A server that may do without is sent one only where one is given or found."""
     base_url_variable: str | None = None
     """The environment variable that may hold its address."""
     default_base_url: str = ""
+    """Its own address. What stands in it in braces is one of the `settings`."""
+    settings: Mapping[str, str] = {}
+    """The environment variables of what its own address is made of, by name; the names are arguments of the class."""
+    usual_model: str = ""
+    """The model that the command line asks where none is named."""
 
-    def __init__(self, api_key: Key | None = None, *, base_url: str | None = None) -> None:
+    def __init__(self, api_key: Key | None = None, *, base_url: str | None = None, **settings: str) -> None:
         """Take the key and the address, each looked up where it is not given.
 
         Args:
@@ -54,24 +65,58 @@ class KeyedProvider:
                 by `auto`.
             base_url: the address as the provider's own SDK takes it; without it, that of the environment, else the
                 provider's own.
+            settings: what the provider's own address is made of, such as an account's id: see the class's `settings`.
+                Without them, those of the environment.
 
         Raises:
-            ConfigError: there is no key, or key or address cannot be one.
+            ConfigError: there is no key, no address, or they cannot be such.
         """
         try:
-            key = checked_key(api_key) if api_key is not None else keys.look_up(self.name, self.key_variables)
+            key = checked_key(api_key) if api_key is not None else self._looked_up()
+            self.__attrs_init__(name=self.name, base_url=checked_base_url(self._address(base_url, settings)), key=key)
         finally:
             del api_key  # crash reporters print the variables of the frames that an error passed through
-        url = base_url if base_url is not None else keys.base_url_from_environment(self.base_url_variable)
-        self.__attrs_init__(
-            name=self.name, base_url=checked_base_url(url if url is not None else self.default_base_url), key=key
-        )
+            settings.clear()  # one of them may be the key under a wrong name
+
+    def _looked_up(self) -> Secret | None:
+        if self.needs_key:
+            return keys.look_up(self.name, self.key_variables)
+        return keys.from_environment(self.key_variables)
+
+    def _address(self, base_url: str | None, settings: Mapping[str, str]) -> str:
+        """What is given counts, then the environment's address, then the provider's own."""
+        for name in settings.keys() - self.settings.keys():
+            known = ", ".join(["api_key", "base_url", *self.settings])
+            raise ConfigError(f"{self.name} takes no {printable(name, 100)}: it takes {known}")
+        if base_url is not None and settings:
+            raise ConfigError(f"{self.name} takes base_url or {', '.join(settings)}, not both")
+        if base_url is None and not settings:
+            base_url = keys.base_url_from_environment(self.base_url_variable)
+        if base_url is not None:
+            return base_url
+        if not self.default_base_url:
+            raise ConfigError(f"{self.name} has no address of its own: give it as base_url, with its /v1 if it has one")
+        return self.default_base_url.format_map({name: self._setting(name, settings) for name in self.settings})
+
+    def _setting(self, name: str, given: Mapping[str, str]) -> str:
+        """A part of the address, given or from the environment, also where a host has its scheme with it."""
+        variable = self.settings[name]
+        value = given.get(name) or keys.base_url_from_environment(variable)
+        if not value:
+            raise ConfigError(f"{self.name} not configured: no {name} was given, and {variable} is not set: set one")
+        part = str(value).strip().removeprefix("https://").rstrip("/")
+        if not _PART.fullmatch(part):  # with a slash or an @ in it, it could send the key to another host
+            raise ConfigError(
+                f"{self.name}: {printable(repr(value), 100)} cannot be the {name} in its address: "
+                "check it, or give the whole address as base_url"
+            )
+        return part
 
     @classmethod
     def from_env(cls) -> Self:
         """Make one with the environment's key and, where set, address; `ConfigError` names the key's variable."""
         key = keys.from_environment(cls.key_variables)
-        if key is None:
+        if key is None and cls.needs_key:
             raise ConfigError(f"{cls.name} not configured: set {' or '.join(cls.key_variables)} to its key")
         return cls(key)
 
@@ -83,7 +128,7 @@ class KeyedProvider:
     @classmethod
     def auto(cls) -> Self:
         """Make one with the keystore's key, else the environment's; `ConfigError` names both where neither has one."""
-        return cls(keys.look_up(cls.name, cls.key_variables))
+        return cls()
 
     @property
     def codec(self) -> Codec:
@@ -130,7 +175,7 @@ class KeyedProvider:
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self._facts())
 
-    def _facts(self) -> Mapping[str, str]:
+    def _facts(self) -> Mapping[str, Any]:
         """What its class is called with, but for the key, to make another one of it elsewhere."""
         return {"base_url": self.base_url}
 
@@ -188,5 +233,5 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _rebuild(cls: type[KeyedProvider], facts: Mapping[str, str]) -> KeyedProvider:
+def _rebuild(cls: type[KeyedProvider], facts: Mapping[str, Any]) -> KeyedProvider:
     return cls(**facts)

@@ -27,6 +27,10 @@ class _DirectChat(ChatCompletions):
         """As ever, past the proxies."""
         return attrs.evolve(super().encode(request, provider), direct=True)
 
+    def list_models(self, provider: Provider) -> HttpRequest:
+        """As ever, past the proxies."""
+        return attrs.evolve(super().list_models(provider), direct=True)
+
 
 _CODEC = _DirectChat(
     capabilities=attrs.evolve(

@@ -17,40 +17,109 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote, urljoin
 
 import attrs
 
 from streamkit.codec import Capabilities, Decoder, HttpRequest, Key, Provider
-from streamkit.encoding import CallIds, merged, objections, post
+from streamkit.encoding import CallIds, bearer, function_tool, get, merged, objections, post, result_text
 from streamkit.errors import ConfigError, DecodeError, ProviderError, StreamTruncated
 from streamkit.framing import Event, SSEFramer
-from streamkit.jsontext import listed, parse_arguments, parse_json, scrub, word
+from streamkit.jsontext import listed, named, parse_arguments, parse_json, scrub, word
 from streamkit.provider_errors import event_error, status_error
-from streamkit.providers.keyed import KeyedProvider, checked_base_url, checked_key
+from streamkit.providers.keyed import KeyedProvider
+from streamkit.schema import OPENAI_STRICT
 from streamkit.stencil import Stencil
 from streamkit.types.chunks import Chunk, Source
-from streamkit.types.messages import FilePart, ImagePart, Message, Part, TextPart, ToolCallPart, ToolResultPart
-from streamkit.types.request import ChatRequest, ResponseFormat, Tool
+from streamkit.types.messages import (
+    FilePart,
+    ImagePart,
+    Message,
+    Part,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from streamkit.types.request import ChatRequest, ResponseFormat
 from streamkit.types.secret import Secret
 from streamkit.types.usage import Usage, count
 
-__all__ = ["ChatCompletions", "ChatDecoder", "OpenAI", "OpenAICompatible", "Quirks"]
+__all__ = [
+    "CAPABILITIES",
+    "NEWER_MODELS",
+    "ChatCompletions",
+    "ChatDecoder",
+    "OpenAI",
+    "OpenAICompatible",
+    "Quirks",
+]
 
 
 @attrs.frozen(kw_only=True)
 class Quirks:
-    """What a service does its own way on this wire. The defaults fit most."""
+    """What a service does its own way on this wire. The defaults fit most.
 
+    A path names a field of the request's JSON, with dots for objects within objects: "reasoning.effort".
+    """
+
+    path: str = "chat/completions"
+    """The address of a request, seen from the base URL; `{model}` in it stands for the model's name."""
+    models_path: str = "models"
+    """The address of a list of models, seen from the base URL; "" where there is none."""
+    query: str = ""
+    """What follows both after a question mark."""
+    key_header: str = "Authorization"
+    """The header that carries the key; in this one it stands after the word Bearer."""
+    fields: Mapping[str, str] = attrs.field(factory=dict)
+    """Paths of the fields that stand elsewhere, by OpenAI's name of the field; "" leaves one out."""
+    thinking: Mapping[str, Any] = attrs.field(factory=dict)
+    """The fields that switch thinking on."""
+    thinking_budget: str = ""
+    """The path of the bound on thinking, in tokens."""
+    thinking_back: str = ""
+    """The field of an assistant's message in which the service wants its thinking back while tools are called."""
     max_completion_tokens: str | None = None
     """A pattern, searched in the model's name, of the models that know the token limit only by this newer name."""
     thinking_fields: tuple[str, ...] = ("reasoning_content", "reasoning")
     """The fields of a delta that may hold thinking. The first with text counts: some services send it under two."""
 
+    def url(self, base_url: str, path: str, model: str = "") -> str:
+        """Give the address of one of the paths."""
+        if "{" in path:
+            path = path.replace("{model}", quote(model, safe=""))
+        whole = urljoin(f"{base_url}/", path) if path.startswith(("/", ".")) else f"{base_url}/{path}"
+        return f"{whole}?{self.query}" if self.query else whole
+
+    def secrets(self, key: Secret | None) -> dict[str, Secret]:
+        """Give the header that carries the key, if there is one."""
+        return bearer(key) if self.key_header == "Authorization" or not key else {self.key_header: key}
+
+    def spoken(self, body: dict[str, Any], request: ChatRequest) -> dict[str, Any]:
+        """Give the body of a request as the service wants it."""
+        whole = {name: value for name, value in body.items() if name not in self.fields}
+        for name, path in self.fields.items():
+            if path and name in body:
+                whole = merged(whole, _at(path, body[name]))
+        if request.thinking or request.thinking_budget is not None:
+            whole = merged(whole, self.thinking)
+        if self.thinking_budget and request.thinking_budget is not None:
+            whole = merged(whole, _at(self.thinking_budget, request.thinking_budget))
+        return whole
+
+
+# o1, o3-mini, gpt-5.1, ft:o4-mini:…, openai/gpt-5, codex-mini-latest refuse max_tokens; many servers know no other.
+NEWER_MODELS = r"(^|[/:])(o\d|gpt-([5-9]|\d\d)|codex)"
+"""A pattern of the names of those of OpenAI's models that know the token limit only as max_completion_tokens."""
 
 CAPABILITIES = Capabilities(
-    parallel_tool_calls=True, files=True, reasoning_effort=True, logprobs=True, penalties=True, prefill=False
+    parallel_tool_calls=True, files=True, file_urls=False, reasoning_effort=True, logprobs=True, penalties=True
 )
-"""What OpenAI's own API can do."""
+"""What can be asked of OpenAI's own API and, as far as we know, of most services on its wire."""
+
+
+_NAME_FIELDS = {"data": "id", "endpoints": "name", "result": "name"}
+"""The field with a model's name, by that in which the list stands: anywhere, at Databricks, at Cloudflare."""
 
 
 class ChatCompletions:
@@ -65,27 +134,39 @@ class ChatCompletions:
     def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
         """Put a request into the API's words.
 
-        Thinking and other providers' raw blocks are left out of the messages, since the API takes none back.
+        Thinking and other providers' raw blocks are left out of the messages, since the API takes none back (but see
+        `Quirks.thinking_back`). A tool's failure is sent as a result that says so.
         `prompt_caching` asks for nothing: it is automatic here. `provider_options` are the API's own fields and have
         the last word: an object in them is merged into ours, None takes a field out, anything else replaces it.
 
         Raises:
             ConfigError: for what the API does not know or cannot do.
         """
-        for objection in objections(request, self.capabilities):
+        for objection in _objections(request, self.capabilities):
             raise ConfigError(f"{provider.name}: {objection}")
-        body = merged(_body(request, self.quirks), request.provider_options)
-        key = provider.secret()
+        quirks = self.quirks
         return post(
-            f"{provider.base_url}/chat/completions",
-            body,
-            secrets={"Authorization": Secret(f"Bearer {key.expose()}")} if key else {},
+            quirks.url(provider.base_url, quirks.path, request.model),
+            merged(quirks.spoken(_body(request, quirks, provider.name), request), request.provider_options),
+            secrets=quirks.secrets(provider.secret()),
             own=request.headers,
         )
 
     def decoder(self, request: ChatRequest, provider: Provider, *, index: int = 0, step: int = 1) -> ChatDecoder:
         """Give a decoder for one answer."""
         return ChatDecoder(provider=provider.name, index=index, step=step, quirks=self.quirks)
+
+    def list_models(self, provider: Provider) -> HttpRequest:
+        """Give the request for the names of the models; `ConfigError` where the service lists none."""
+        quirks = self.quirks
+        if not quirks.models_path:
+            raise ConfigError(f"{provider.name} lists no models: see its documentation for their names")
+        return get(quirks.url(provider.base_url, quirks.models_path), secrets=quirks.secrets(provider.secret()))
+
+    def model_names(self, answer: Any) -> list[str]:
+        """Give the names in a list of models, which may stand by itself, and mostly stands under `data`."""
+        boxes = answer if type(answer) is dict else {"data": answer}
+        return [name for box, field in _NAME_FIELDS.items() for name in named(boxes.get(box), field)]
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Give the error for an answer of this status."""
@@ -99,6 +180,7 @@ class OpenAI(KeyedProvider):
     key_variables = ("OPENAI_API_KEY",)
     base_url_variable = "OPENAI_BASE_URL"
     default_base_url = "https://api.openai.com/v1"
+    usual_model = "gpt-4o"
 
     @property
     def codec(self) -> ChatCompletions:
@@ -107,46 +189,71 @@ class OpenAI(KeyedProvider):
 
 
 class OpenAICompatible(KeyedProvider):
-    """A server that speaks chat completions, perhaps on this machine. It may need no key; nothing is looked up."""
+    """A server that speaks chat completions, perhaps on this machine: `OpenAICompatible(base_url=...)`.
+
+    It may need no key. A service is a subclass: a row of facts, without code (see `streamkit.providers.compatible`).
+    """
 
     name = "openai-compatible"
+    needs_key = False
+    quirks = Quirks()
+    """What it does its own way on the wire."""
+    can = attrs.evolve(CAPABILITIES, top_k=True)
+    """What its API can do."""
 
-    def __init__(self, api_key: Key | None = None, *, base_url: str, name: str = name) -> None:
-        """Take the address (with its /v1 where there is one), a name for errors and metadata, and perhaps a key.
+    def __init__(
+        self, api_key: Key | None = None, *, base_url: str | None = None, name: str | None = None, **settings: str
+    ) -> None:
+        """Take key and address as `KeyedProvider` does, and perhaps another name for errors and metadata.
 
         Raises:
-            ConfigError: key or address cannot be one.
+            ConfigError: there is no address, no key where one is needed, or they cannot be such.
         """
         try:
-            key = None if api_key is None else checked_key(api_key)
+            super().__init__(api_key, base_url=base_url, **settings)
         finally:
-            del api_key  # crash reporters print the variables of the frames that an error passed through
-        self.__attrs_init__(name=name, base_url=checked_base_url(base_url), key=key)
+            del api_key, settings  # crash reporters print the variables of the frames that an error passed through
+        if name is not None:
+            self.__attrs_init__(name=name, base_url=self.base_url, key=self._key)
 
     @property
     def codec(self) -> ChatCompletions:
-        """Chat completions."""
-        return _COMPATIBLE
+        """Chat completions, with the service's quirks."""
+        return ChatCompletions(self.quirks, self.can)
 
-    def _facts(self) -> Mapping[str, str]:
+    def _facts(self) -> Mapping[str, Any]:
         return {"base_url": self.base_url, "name": self.name}
 
 
-# o1, o3-mini, gpt-5.1, ft:o4-mini:…, openai/gpt-5, codex-mini-latest refuse max_tokens; many servers know no other.
-_OPENAI = ChatCompletions(Quirks(max_completion_tokens=r"(^|[/:])(o\d|gpt-([5-9]|\d\d)|codex)"))
-_COMPATIBLE = ChatCompletions(capabilities=attrs.evolve(CAPABILITIES, top_k=True))
+_OPENAI = ChatCompletions(
+    Quirks(max_completion_tokens=NEWER_MODELS), attrs.evolve(CAPABILITIES, schema_rules=OPENAI_STRICT)
+)
 
 
 # -- the request
 
 
-def _body(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
+def _at(path: str, value: Any) -> dict[str, Any]:
+    """An object with a value at the end of a path."""
+    first, _, rest = path.partition(".")
+    return {first: _at(rest, value) if rest else value}
+
+
+def _objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
+    """What the API would refuse, or does not know, each with what to do instead."""
+    yield from objections(request, can)
+    for message in request.messages:
+        if message.role != "user" and any(isinstance(part, (ImagePart, FilePart)) for part in message.content):
+            yield f"images and files can only be sent in a user message, not in one of role {message.role!r}"
+
+
+def _body(request: ChatRequest, quirks: Quirks, provider: str) -> dict[str, Any]:
     pattern = quirks.max_completion_tokens
     limit = "max_completion_tokens" if pattern and re.search(pattern, request.model) else "max_tokens"
     offers_tools = bool(request.tools) or "tools" in request.provider_options
     fields = {
         "model": request.model,
-        "messages": list(_messages(request.messages)),
+        "messages": list(_messages(request.messages, quirks.thinking_back, provider)),
         "temperature": request.temperature,
         "top_p": request.top_p,
         "top_k": request.top_k,
@@ -157,7 +264,7 @@ def _body(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
         "presence_penalty": request.presence_penalty,
         "logprobs": None if request.logprobs is None else True,
         "top_logprobs": request.logprobs or None,
-        "tools": [_tool(tool) for tool in request.tools] or None,
+        "tools": [function_tool(tool) for tool in request.tools] or None,
         "tool_choice": _tool_choice(request.tool_choice) if offers_tools else None,
         "parallel_tool_calls": request.parallel_tool_calls if offers_tools else None,
         "response_format": _response_format(request.response_format) if request.response_format else None,
@@ -166,11 +273,6 @@ def _body(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
         "stream_options": {"include_usage": True},
     }
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _tool(tool: Tool) -> dict[str, Any]:
-    described = {"description": tool.description} if tool.description else {}
-    return {"type": "function", "function": {"name": tool.name, **described, "parameters": tool.parameters}}
 
 
 def _tool_choice(choice: str | None) -> Any:
@@ -186,18 +288,33 @@ def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
     return {"type": "json_object" if wanted.type == "json" else "text"}
 
 
-def _messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
+def _messages(messages: Sequence[Message], thinking_back: str, provider: str) -> Iterator[dict[str, Any]]:
     ids = CallIds()
+    calling = False  # the model is calling tools to answer the last message of the user's
     for message in messages:
         for part in message.content:
             if isinstance(part, ToolResultPart):
-                yield {"role": "tool", "tool_call_id": ids.of_result(part), "content": part.output}
+                yield {"role": "tool", "tool_call_id": ids.of_result(part), "content": result_text(part)}
         if message.role == "assistant":
-            calls = [_call(part, ids.of_call(part)) for part in message.content if isinstance(part, ToolCallPart)]
-            content = _content(message) or (None if calls else "")
-            yield {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
+            said = _said(message, ids)
+            calling = calling or "tool_calls" in said
+            yield {**said, **(_thought(message, thinking_back, provider) if calling else {})}
         elif not message.content or any(not isinstance(part, ToolResultPart) for part in message.content):
+            calling = False
             yield {"role": message.role, "content": _content(message)}
+
+
+def _said(message: Message, ids: CallIds) -> dict[str, Any]:
+    calls = [_call(part, ids.of_call(part)) for part in message.content if isinstance(part, ToolCallPart)]
+    content = _content(message) or (None if calls else "")
+    return {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
+
+
+def _thought(message: Message, field: str, provider: str) -> dict[str, str]:
+    """The thinking of a message, for a service that wants its own back under this name."""
+    parts = (part for part in message.content if isinstance(part, ThinkingPart) and part.provider in ("", provider))
+    thinking = "".join(part.text for part in parts)
+    return {field: thinking} if field and thinking else {}
 
 
 def _call(call: ToolCallPart, id: str) -> dict[str, Any]:
@@ -209,14 +326,13 @@ def _content(message: Message) -> str | list[dict[str, Any]]:
     shown = [part for part in message.content if isinstance(part, (TextPart, ImagePart, FilePart))]
     if all(isinstance(part, TextPart) for part in shown):
         return message.text
-    if message.role != "user":
-        raise ConfigError(f"images and files can only be sent in a user message, not in one of role {message.role!r}")
     return [_part(part) for part in shown]
 
 
 def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, ImagePart):
-        return {"type": "image_url", "image_url": {"url": part.data_url()}}
+        detail = {"detail": part.detail} if part.detail else {}
+        return {"type": "image_url", "image_url": {"url": part.data_url(), **detail}}
     if isinstance(part, FilePart):
         data = f"data:{part.media_type};base64,{part.base64()}"
         return {"type": "file", "file": {"filename": part.name, "file_data": data}}
@@ -694,5 +810,8 @@ def _usage(raw: dict[str, Any]) -> Usage:
                 counts[field] = number
     if not counts:
         return Usage(raw=raw)
-    counts.setdefault("total_tokens", counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0))
+    said = counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0)
+    total, beside = counts.setdefault("total_tokens", said), counts.get("reasoning_tokens", 0)
+    if beside and total == said + beside:  # xAI counts reasoning beside the rest of the completion
+        counts["completion_tokens"] = counts.get("completion_tokens", 0) + beside
     return Usage(raw=raw, source="reported", **counts)

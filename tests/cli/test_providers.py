@@ -8,11 +8,20 @@ import sys
 
 import pytest
 
-from streamkit import ConfigError
-from streamkit.cli.providers import choose
+from streamkit import ConfigError, local
+from streamkit.cli.providers import choose, provider_of
 from tests.embedded import embedded
 
-KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+KEYS = {
+    "openai": "OPENAI_API_KEY",
+    "anthropic": "ANTHROPIC_API_KEY",
+    "groq": "GROQ_API_KEY",
+    "xai": "XAI_API_KEY",
+    "github": "GITHUB_TOKEN",
+    "cloudflare": "CLOUDFLARE_API_TOKEN",
+    "account": "CLOUDFLARE_ACCOUNT_ID",
+    "vllm": "VLLM_API_KEY",
+}
 
 
 @pytest.mark.parametrize(
@@ -24,6 +33,21 @@ KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
         (["openai", "anthropic"], None, None, ("openai", "gpt-4o")),
         (["openai", "anthropic"], "anthropic", None, ("anthropic", "claude-sonnet-4-20250514")),
         (["openai"], "local", None, ("local", "smollm2-135m")),
+        (["groq"], None, None, ("groq", "openai/gpt-oss-20b")),
+        (["groq"], None, "llama-3.3-70b-versatile", ("groq", "llama-3.3-70b-versatile")),
+        (["groq", "anthropic"], None, None, ("anthropic", "claude-sonnet-4-20250514")),
+        (["xai", "groq"], None, None, ("groq", "openai/gpt-oss-20b")),
+        (["openai", "groq"], None, "groq:llama-3.3-70b-versatile", ("groq", "llama-3.3-70b-versatile")),
+        (["openai", "groq"], "groq", None, ("groq", "openai/gpt-oss-20b")),
+        (["openai"], None, "ft:gpt-4o:org::id", ("openai", "ft:gpt-4o:org::id")),
+        (["openai"], "openai", "groq:x", ("openai", "groq:x")),
+        (["openai"], None, "vllm:meta/llama:8b", ("vllm", "meta/llama:8b")),
+        (["openai"], "vllm", "m", ("vllm", "m")),
+        (["openai"], None, "local:smollm2-135m", ("local", "smollm2-135m")),
+        (["github"], None, None, ("local", "smollm2-135m")),
+        (["vllm"], None, None, ("local", "smollm2-135m")),
+        (["cloudflare"], None, None, ("local", "smollm2-135m")),
+        (["cloudflare", "account"], None, None, ("cloudflare", "@cf/meta/llama-3.3-70b-instruct-fp8-fast")),
         ([], None, None, ("local", "smollm2-135m")),
         ([], None, "smollm2-135m", ("local", "smollm2-135m")),
     ],
@@ -36,7 +60,7 @@ def test_the_choice(
     model: str | None,
     expected: tuple[str, str],
 ) -> None:
-    """A named provider counts, else the first with a key, else the local one; each has a default model."""
+    """A named provider counts, else the first that is configured and has a usual model, else the local one."""
     for name in keys:
         monkeypatch.setenv(KEYS[name], "key")
     with embedded(monkeypatch, tmp_path):
@@ -50,7 +74,10 @@ def test_the_choice(
     [
         ("openai", None, "openai not configured"),
         ("anthropic", None, "anthropic not configured"),
-        (None, "gpt-4o", "set OPENAI_API_KEY or ANTHROPIC_API_KEY"),
+        (None, "gpt-4o", "set OPENAI_API_KEY, ANTHROPIC_API_KEY or another"),
+        (None, "groq:x", "groq not configured"),
+        ("nobody", None, "unknown provider 'nobody'"),
+        ("vllm", None, "vllm has no usual model: name one with -m; streamkit models --provider vllm lists them"),
         ("local", "gpt-4o", "the local model is smollm2-135m"),
     ],
 )
@@ -89,3 +116,14 @@ def test_a_fallback_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.P
         "starting the local model…\r\x1b[K"
     ) == first
     assert first == second
+
+
+def test_a_provider_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    """Where no model matters, the same provider is meant; the local one is made and not started."""
+    with embedded(monkeypatch, tmp_path):
+        fallback = provider_of(None)
+        started = local.server().pid
+    monkeypatch.setenv("GROQ_API_KEY", "key")
+
+    assert ("local", None) == (fallback.name, started)
+    assert ["groq", "vllm"] == [provider_of(None).name, provider_of("vllm").name]

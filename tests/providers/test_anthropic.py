@@ -35,6 +35,7 @@ from streamkit.types import (
     ThinkingPart,
     Tool,
     ToolCallPart,
+    ToolResultPart,
     Usage,
     assistant,
     system,
@@ -44,10 +45,19 @@ from streamkit.types import (
 from tests.corpus import transcripts
 from tests.decoding import Decoded, cut, decode, decode_events, difference
 
+
+def result_with(*images: ImagePart) -> Message:
+    """A tool's result that shows these images."""
+    return Message(role="tool", content=[ToolResultPart(tool_call_id="a", output="Look:", images=images)])
+
+
 KEY = "sk-ant-test-0123456789"
 PROVIDER = Anthropic(KEY, base_url="https://api.anthropic.com")
 HELLO = (user("Hello"),)
 ADD = Tool(name="add", description="Adds.", parameters={"type": "object", "properties": {"a": {"type": "integer"}}})
+SHAPE = ResponseFormat(
+    type="schema", schema={"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": False}
+)
 OWN = pathlib.Path(__file__).parents[1] / "transcripts" / "anthropic"
 
 
@@ -293,6 +303,12 @@ def test_headers() -> None:
             {"thinking_budget": 2000, "reasoning_effort": "max"},
             {"thinking": {"type": "enabled", "budget_tokens": 2000}},
         ),
+        ({"thinking": True, "model": "claude-opus-4-6"}, {"thinking": {"type": "enabled", "budget_tokens": 4096}}),
+        ({"thinking": True, "model": "claude-opus-4-7"}, {"thinking": {"type": "adaptive", "display": "summarized"}}),
+        (
+            {"thinking": True, "model": "claude-sonnet-5", "reasoning_effort": "low", "temperature": 1},
+            {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "low"}},
+        ),
         ({"response_format": ResponseFormat(type="text")}, {"output_config": None}),
         ({"tools": (ADD,), "tool_choice": "auto"}, {"tool_choice": {"type": "auto"}}),
         ({"tools": (ADD,), "tool_choice": "none", "parallel_tool_calls": False}, {"tool_choice": {"type": "none"}}),
@@ -319,6 +335,15 @@ def test_settings(fields: dict[str, Any], sent: dict[str, Any]) -> None:
     body = body_of(**fields)
 
     assert sent == {name: body.get(name) for name in sent}
+
+
+def test_what_the_api_can_do() -> None:
+    """An image may be as large as 10 MiB of base64, tools may show images, and answers may cite files."""
+    can = PROVIDER.capabilities
+
+    assert 10 * 2**20 == can.image_bytes * 4 / 3
+    assert can.tool_result_images
+    assert can.citations
 
 
 def test_tools() -> None:
@@ -363,10 +388,53 @@ def test_schema() -> None:
         ({"thinking": True, "tools": (ADD,), "tool_choice": "required"}, "forced"),
         ({"thinking": True, "tools": (ADD,), "tool_choice": "add"}, "forced"),
         ({"messages": (Message(role="system", content=[ImagePart(url="http://x")]), *HELLO)}, "text only"),
-        ({"messages": (user([ImagePart()]),)}, "url"),
-        ({"messages": (user([ImagePart(url="data:image/svg+xml,<svg/>")]),)}, "base64"),
+        ({"messages": (user([ImagePart(url="data:image/svg+xml,<svg/>")]),)}, "image/svg+xml: convert it"),
+        ({"messages": (user([ImagePart(data=b"x" * 7_864_321)]),)}, "7864321 bytes is too large"),
+        ({"messages": (user([FilePart(data=b"BM", media_type="image/bmp")]),)}, "image/bmp: convert it"),
+        ({"messages": (result_with(ImagePart(data=b"x", media_type="image/tiff")),)}, "image/tiff: convert it"),
         ({"model": ""}, "no model"),
         ({"messages": (user([FilePart(data=b"x", media_type="audio/wav")]),)}, "audio/wav"),
+        ({"messages": (user([FilePart()]),)}, "the file file.pdf is empty"),
+        (
+            {"messages": (user([FilePart(data=b"\xe4", media_type="text/plain", name="a.txt")]),)},
+            "a.txt is not in UTF-8",
+        ),
+        ({"messages": (user([FilePart(url="https://h/a.txt", name="a.txt")]),)}, "fetches PDFs and images only"),
+        (
+            {"messages": (user([FilePart(data=b"x", citations=True)]),), "response_format": SHAPE},
+            "held to a schema cites nothing",
+        ),
+        ({"messages": (user([TextPart(text="x", cache=True)] * 5),)}, "5 cache marks: 4 are the most"),
+        (
+            {"messages": (user([TextPart(text="x", cache=True)] * 4),), "tools": (ADD,), "prompt_caching": True},
+            "5 cache marks",
+        ),
+        (
+            {"messages": (result_with(*[ImagePart(url="https://u", cache=True)] * 5),)},
+            "5 cache marks",
+        ),
+        ({"model": "claude-3-7-sonnet-latest", "response_format": SHAPE}, "use Claude 4.5 or later"),
+        ({"model": "claude-sonnet-4-20250514", "response_format": SHAPE}, "use Claude 4.5 or later"),
+        ({"model": "anthropic/claude-opus-4.7", "thinking_budget": 2000}, "takes no thinking budget"),
+        ({"model": "claude-opus-4-8", "temperature": 0.5}, "takes no temperature"),
+        ({"model": "claude-fable-5-1", "top_p": 0.5}, "takes no top_p"),
+        ({"model": "claude-haiku-5-5", "top_k": 5}, "takes no top_k"),
+        ({"model": "claude-opus-4-6", "messages": (*HELLO, assistant("Once"))}, "end with a user message"),
+        ({"model": "us.anthropic.claude-sonnet-5-v1:0", "messages": (*HELLO, assistant("Once"))}, "end with a user"),
+        ({"thinking": True, "messages": (*HELLO, assistant("Once"))}, "or leave thinking out"),
+        ({"response_format": ResponseFormat(type="schema", schema={"type": "object"})}, '$: must have "additionalProp'),
+        (
+            {"response_format": ResponseFormat(type="schema", schema={"type": "object"}, strict=False)},
+            '$: must have "additionalProp',
+        ),
+        (
+            {"response_format": ResponseFormat(type="schema", schema={"type": "integer", "minimum": 1})},
+            "$.minimum: is not supported",
+        ),
+        (
+            {"tools": (Tool(name="t", parameters={"type": "object", "properties": 5}),)},
+            "tool t cannot be sent: $.properties",
+        ),
         ({"provider_options": {"x": object()}}, "JSON"),
         ({"provider_options": {"x": float("nan")}}, "JSON"),
         ({"headers": {"a": "b\r\nc: d"}}, "header"),
@@ -382,9 +450,15 @@ def test_refusals(fields: dict[str, Any], said: str) -> None:
 
 def test_system_messages_go_on_top() -> None:
     """System messages, wherever they stand, become the top-level system text, a block each."""
-    body = body_of(messages=(system("one"), user("q"), system("two"), system(" ")))
+    cached = Message(role="system", content=["a", TextPart(text="b", cache=True)])
+    body = body_of(messages=(system("one"), user("q"), system("two"), system(" "), cached))
 
-    assert [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}] == body["system"]
+    assert [
+        {"type": "text", "text": "one"},
+        {"type": "text", "text": "two"},
+        {"type": "text", "text": "a"},
+        {"type": "text", "text": "b", "cache_control": MARK},
+    ] == body["system"]
     assert ["user"] == [message["role"] for message in body["messages"]]
 
 
@@ -408,6 +482,14 @@ def test_prompt_caching(fields: dict[str, Any], path: tuple[Any, ...]) -> None:
 
     assert MARK == marked.pop("cache_control")
     assert body_of(**fields) == body
+
+
+def test_a_mark_of_the_users_is_not_doubled() -> None:
+    """Where caching is asked for twice at one place there is one mark."""
+    messages = (Message(role="system", content=[TextPart(text="s", cache=True)]), *HELLO)
+
+    assert body_of(messages=messages) == body_of(messages=messages, prompt_caching=True)
+    assert MARK == body_of(messages=messages)["system"][0]["cache_control"]
 
 
 def test_prompt_caching_with_nothing_to_mark() -> None:
@@ -486,7 +568,78 @@ def test_neighbours_of_one_side_are_one_message() -> None:
             FilePart(data=b"\x01", media_type="image/png"),
             {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AQ=="}},
         ),
+        (
+            FilePart(data="{é}".encode(), media_type="application/json", name="a.json", citations=True, cache=True),
+            {
+                "type": "document",
+                "source": {"type": "text", "media_type": "text/plain", "data": "{é}"},
+                "title": "a.json",
+                "citations": {"enabled": True},
+                "cache_control": {"type": "ephemeral"},
+            },
+        ),
+        (
+            FilePart(url="https://h/a.pdf", name="A"),
+            {"type": "document", "source": {"type": "url", "url": "https://h/a.pdf"}, "title": "A"},
+        ),
+        (
+            FilePart(url="https://h/a", media_type="image/png"),
+            {"type": "image", "source": {"type": "url", "url": "https://h/a"}},
+        ),
+        (
+            ImagePart(url="https://h/a.png", cache=True),
+            {
+                "type": "image",
+                "source": {"type": "url", "url": "https://h/a.png"},
+                "cache_control": {"type": "ephemeral"},
+            },
+        ),
+        (
+            TextPart(text="x", cache=True, citations=({"type": "web_search_result_location", "url": "u"},)),
+            {
+                "type": "text",
+                "text": "x",
+                "citations": [{"type": "web_search_result_location", "url": "u"}],
+                "cache_control": {"type": "ephemeral"},
+            },
+        ),
+        (
+            ToolResultPart(tool_call_id="i", output="Look:", images=(ImagePart(data=b"\x01"),), cache=True),
+            {
+                "type": "tool_result",
+                "tool_use_id": "i",
+                "content": [
+                    {"type": "text", "text": "Look:"},
+                    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AQ=="}},
+                ],
+                "cache_control": {"type": "ephemeral"},
+            },
+        ),
+        (
+            ToolResultPart(tool_call_id="i", is_error=True, images=(ImagePart(url="https://u"),)),
+            {
+                "type": "tool_result",
+                "tool_use_id": "i",
+                "content": [
+                    {"type": "text", "text": "the tool failed"},
+                    {"type": "image", "source": {"type": "url", "url": "https://u"}},
+                ],
+                "is_error": True,
+            },
+        ),
+        (
+            ToolResultPart(tool_call_id="i", images=(ImagePart(url="https://u"),)),
+            {
+                "type": "tool_result",
+                "tool_use_id": "i",
+                "content": [{"type": "image", "source": {"type": "url", "url": "https://u"}}],
+            },
+        ),
         (ThinkingPart(text="t", signature="s"), {"type": "thinking", "thinking": "t", "signature": "s"}),
+        (
+            ThinkingPart(text="t", signature="s", provider="anthropic"),
+            {"type": "thinking", "thinking": "t", "signature": "s"},
+        ),
         (ThinkingPart(signature="s"), {"type": "thinking", "thinking": "", "signature": "s"}),
         (ThinkingPart(redacted="r"), {"type": "redacted_thinking", "data": "r"}),
         (RawPart(provider="anthropic", block={"type": "z", "n": [1]}), {"type": "z", "n": [1]}),
@@ -524,7 +677,14 @@ def test_ids_of_calls() -> None:
 
 @pytest.mark.parametrize(
     "part",
-    [TextPart(text=""), TextPart(text="\n\n"), ThinkingPart(text="unsigned"), RawPart(provider="gemini", block={})],
+    [
+        TextPart(text=""),
+        TextPart(text="\n\n", cache=True),
+        ThinkingPart(text="unsigned"),
+        ThinkingPart(text="signed", signature="s", provider="gemini"),
+        ThinkingPart(redacted="r", provider="gemini"),
+        RawPart(provider="gemini", block={}),
+    ],
     ids=str,
 )
 def test_parts_left_out(part: Any) -> None:
@@ -1343,3 +1503,39 @@ def test_any_json_is_chunks_or_our_error(sent: list[Event]) -> None:
         assert (str, str, str) == (type(call.id), type(call.name), type(call.input))
     assert (decoded.error is None) == decoded.response.complete
     assert decoded.error is not None or decoded.response.finish_reason != ""
+
+
+# -- lists of models
+
+
+@pytest.mark.parametrize("base_url", ["https://api.anthropic.com", "https://api.anthropic.com/v1"])
+def test_a_list_of_models_is_asked_for(base_url: str) -> None:
+    """The largest page there is, with key and version."""
+    provider = Anthropic("sk-ant-0123456789", base_url=base_url)
+    sent = provider.codec.list_models(provider)
+
+    assert ("https://api.anthropic.com/v1/models?limit=1000", "GET", b"") == (sent.url, sent.method, sent.body)
+    assert {"x-api-key": "sk-ant-0123456789"} == {name: secret.expose() for name, secret in sent.secrets.items()}
+    assert "2023-06-01" == sent.headers["anthropic-version"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (
+            {"data": [{"type": "model", "id": "claude-a"}, {"id": "claude-b"}], "has_more": False},
+            ["claude-a", "claude-b"],
+        ),
+        ({"data": [{"id": "a"}, {"id": 5}, {}, None, "x", {"id": ""}]}, ["a"]),
+        ({"data": None}, []),
+        ({}, []),
+        ([], []),
+        (None, []),
+        ("a", []),
+    ],
+)
+def test_names_of_models(answer: object, expected: list[str]) -> None:
+    """Each model's id; what is no model is skipped."""
+    provider = Anthropic("sk-ant-0123456789")
+
+    assert expected == provider.codec.model_names(answer)

@@ -6,15 +6,14 @@ import copy
 import logging
 import pickle
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from streamkit import providers
 from streamkit.codec import Provider
 from streamkit.errors import ConfigError, StreamKitError
-from streamkit.providers import Anthropic, OpenAI, OpenAICompatible
+from streamkit.providers import Anthropic, AzureOpenAI, OpenAI, OpenAICompatible
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.types import ChatRequest, Secret, user
 
@@ -107,6 +106,17 @@ def _frames(at: types.TracebackType | None) -> Iterator[types.FrameType]:
         at = at.tb_next
 
 
+@pytest.mark.parametrize("make", [OpenAI, AzureOpenAI, lambda **given: OpenAICompatible(base_url="http://h", **given)])
+def test_no_frame_holds_a_key_under_a_wrong_name(make: Callable[..., object]) -> None:
+    """Neither does one that holds what was given under a name that no class takes."""
+    with pytest.raises(ConfigError, match="takes no apikey") as caught:
+        make(api_key=KEY, apikey="sk-hidden")
+    frames = [f for f in _frames(caught.value.__traceback__) if "test_keyed" not in f.f_code.co_filename]
+
+    assert frames
+    assert [] == [f.f_code.co_name for f in frames if "sk-hidden" in repr(f.f_locals)]
+
+
 def test_a_function_gives_the_key_of_each_request() -> None:
     """It is asked once a request, never before."""
     asked: list[str] = []
@@ -185,7 +195,7 @@ def test_addresses(url: str, expected: str) -> None:
         ("https://a b/v1", "space"),
         ("https://h/v1\n/x", "control"),
         (5, "int"),
-        (None, "NoneType"),
+        (None, "give it as base_url"),
     ],
 )
 def test_what_is_no_address(url: Any, says: str) -> None:
@@ -262,9 +272,82 @@ def test_a_provider_without_a_codec_says_so() -> None:
         KeyedProvider.codec.__get__(OpenAI(KEY))
 
 
-def test_the_public_names() -> None:
-    """All of them can be imported, and nothing else is there."""
-    assert ["Anthropic", "Local", "OpenAI", "OpenAICompatible"] == sorted(providers.__all__)
-    assert [n for n in providers.__all__ if not isinstance(getattr(providers, n), type)] == []
-    with pytest.raises(AttributeError, match="Nobody"):
-        providers.__getattr__("Nobody")
+class Regional(KeyedProvider):
+    """A row whose address has two parts of one's own."""
+
+    name = "regional"
+    key_variables = ("REGIONAL_API_KEY",)
+    base_url_variable = "REGIONAL_BASE_URL"
+    default_base_url = "https://{region}.api.example.com/{account_id}/v1"
+    settings: Mapping[str, str] = {"region": "REGIONAL_REGION", "account_id": "REGIONAL_ACCOUNT_ID"}
+
+
+class Optional(KeyedProvider):
+    """A row of a server that may do without a key."""
+
+    name = "optional"
+    needs_key = False
+    key_variables = ("OPTIONAL_API_KEY",)
+    default_base_url = "http://localhost:1/v1"
+
+
+def test_parts_of_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given counts, then the environment's; a host may come with its scheme."""
+    monkeypatch.setenv("REGIONAL_REGION", "https://eu-1/")
+    monkeypatch.setenv("REGIONAL_ACCOUNT_ID", "a_1")
+
+    assert "https://eu-1.api.example.com/a_1/v1" == Regional(KEY).base_url
+    assert "https://us.api.example.com/a_1/v1" == Regional(KEY, region="us").base_url
+
+
+def test_a_whole_address_needs_no_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given, or in the environment, it is used as it is; parts that are given come before the environment's address."""
+    given = Regional(KEY, base_url="http://h/v1").base_url
+    monkeypatch.setenv("REGIONAL_BASE_URL", "http://there/v1")
+    found = Regional(KEY).base_url
+    parts = Regional(KEY, region="us", account_id="a").base_url
+
+    assert ("http://h/v1", "http://there/v1", "https://us.api.example.com/a/v1") == (given, found, parts)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"region": "eu"}, "regional not configured: no account_id was given, and REGIONAL_ACCOUNT_ID is not set"),
+        ({"region": "eu", "acount_id": "a"}, "regional takes no acount_id: it takes api_key, base_url, region"),
+        ({"region": "eu", "base_url": "http://h"}, "takes base_url or region, not both"),
+        ({"region": "evil.example/x", "account_id": "a"}, "cannot be the region"),
+        ({"region": "user@evil.example", "account_id": "a"}, "cannot be the region"),
+        ({"region": "evil.example:443", "account_id": "a"}, "cannot be the region"),
+        ({"region": "a\nb", "account_id": "a"}, "cannot be the region"),
+        ({"region": "-", "account_id": "a"}, "cannot be the region"),
+        ({"region": 5, "account_id": "../b"}, "cannot be the account_id"),
+    ],
+)
+def test_what_cannot_be_a_part_of_the_address(settings: dict[str, Any], says: str) -> None:
+    """What is missing is named, and nothing is taken that could send the key elsewhere."""
+    with pytest.raises(ConfigError, match=says):
+        Regional(KEY, **settings)
+
+
+def test_a_provider_with_parts_travels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pickled, it keeps the address that it had."""
+    packed = pickle.dumps(Regional(KEY, region="us", account_id="a"))
+    monkeypatch.setenv("REGIONAL_API_KEY", "k-there")
+
+    assert "https://us.api.example.com/a/v1" == pickle.loads(packed).base_url
+
+
+def test_a_key_that_need_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a server may do without, none is missed, and the one that is set is sent."""
+    without = [Optional().secret(), Optional.auto().secret(), Optional.from_env().secret()]
+    monkeypatch.setenv("OPTIONAL_API_KEY", KEY)
+
+    assert [None, None, None] == without
+    assert [KEY, KEY] == [key(Optional()), key(Optional.from_env())]
+
+
+def test_a_provider_without_an_address_of_its_own() -> None:
+    """It asks for one."""
+    with pytest.raises(ConfigError, match="no address of its own: give it as base_url"):
+        OpenAICompatible()

@@ -13,7 +13,7 @@ import pytest
 
 from streamkit import Cancelled, Client, ConfigError, Context, ContextOverflow, RetryPolicy, local
 from streamkit.providers.local import Local
-from streamkit.testing import ProviderServer, chat_answer
+from streamkit.testing import ProviderServer, chat_answer, error_answer
 from tests.embedded import embedded
 
 
@@ -53,6 +53,19 @@ def test_a_request_goes_to_the_embedded_server_with_its_key(scripted: ProviderSe
     assert "Hello" == answer.text
     assert "/v1/chat/completions" == request.path
     assert f"Bearer {local.server().key.expose()}" == request.headers["authorization"]
+
+
+def test_its_models_are_listed(scripted: ProviderServer) -> None:
+    """The embedded server says what it serves, asked with its key and past all proxies."""
+    scripted.reply(error_answer(200, {"data": [{"id": "smollm2-135m"}]}))
+    with Client(Local()) as client:
+        names = client.models()
+    request = scripted.requests[0]
+
+    assert ["smollm2-135m"] == names
+    assert ("GET", "/v1/models") == (request.method, request.path)
+    assert f"Bearer {local.server().key.expose()}" == request.headers["authorization"]
+    assert Local().codec.list_models(Local()).direct
 
 
 def test_the_server_is_started_again_for_a_retry(scripted: ProviderServer) -> None:

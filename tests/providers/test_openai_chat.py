@@ -57,6 +57,8 @@ OPENAI = OpenAI(KEY, base_url="https://api.openai.com/v1")
 HELLO = (user("Hello"),)
 ADD = Tool(name="add", description="Adds.", parameters={"type": "object", "properties": {"a": {"type": "integer"}}})
 
+CLOSED = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+
 EVERY = [*transcripts("openai-chat"), *own_transcripts("openai_chat")]
 STREAMS = [pytest.param(meta["expected"], body, id=name) for name, meta, body in EVERY if meta["status"] < 400]
 REFUSED = [pytest.param(meta, body, id=name) for name, meta, body in EVERY if meta["status"] >= 400]
@@ -132,14 +134,26 @@ def test_a_compatible_server_travels() -> None:
         ({"response_format": ResponseFormat(type="text")}, {"response_format": {"type": "text"}}),
         ({"response_format": ResponseFormat(type="json")}, {"response_format": {"type": "json_object"}}),
         (
-            {"response_format": ResponseFormat(type="schema", schema={"type": "object"}, name="n")},
+            {"response_format": ResponseFormat(type="schema", schema=CLOSED, name="n")},
             {
                 "response_format": {
                     "type": "json_schema",
-                    "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": True},
+                    "json_schema": {"name": "n", "schema": CLOSED, "strict": True},
                 }
             },
         ),
+        (
+            {"response_format": ResponseFormat(type="schema", schema={"type": "object"}, name="n", strict=False)},
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": False},
+                }
+            },
+        ),
+        ({"frequency_penalty": 0.5, "presence_penalty": -2}, {"frequency_penalty": 0.5, "presence_penalty": -2}),
+        ({"logprobs": 0}, {"logprobs": True}),
+        ({"logprobs": 5}, {"logprobs": True, "top_logprobs": 5}),
         ({"provider_options": {"user": "u1", "n": 1}}, {"user": "u1", "n": 1}),
     ],
 )
@@ -242,7 +256,7 @@ def test_images_and_files() -> None:
     parts = [
         "Look:",
         ImagePart(url="https://example.com/a.png"),
-        ImagePart(data=b"\x00", media_type="image/jpeg"),
+        ImagePart(data=b"\x00", media_type="image/jpeg", detail="low"),
         FilePart(data=b"%PDF", name="a.pdf"),
     ]
 
@@ -252,7 +266,7 @@ def test_images_and_files() -> None:
             "content": [
                 {"type": "text", "text": "Look:"},
                 {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
-                {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,AA=="}},
+                {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,AA==", "detail": "low"}},
                 {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERg=="}},
             ],
         }
@@ -283,6 +297,55 @@ def test_a_tool_round_trip() -> None:
         {"role": "tool", "tool_call_id": "c2", "content": "pong"},
         {"role": "user", "content": "So?"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("output", "sent"),
+    [
+        ("", "Error: the tool failed"),
+        ("no such file", "Error: no such file"),
+        ("error: no such file", "error: no such file"),
+        ("Error", "Error"),
+    ],
+)
+def test_the_failure_of_a_tool(output: str, sent: str) -> None:
+    """The API has no mark for it, so the result says it."""
+    messages = [assistant([ToolCallPart(id="c", name="add", input="{}")]), tool_result("c", output, is_error=True)]
+
+    assert {"role": "tool", "tool_call_id": "c", "content": sent} == encoded(asked(*HELLO, *messages))["messages"][-1]
+
+
+def thinking_back(*messages: Message) -> list[str | None]:
+    """The thinking that goes back with each message to a service that wants it."""
+    codec = ChatCompletions(Quirks(thinking_back="reasoning_content"))
+    body = json.loads(codec.encode(asked(*messages), OPENAI).body)
+    return [message.get("reasoning_content") for message in body["messages"]]
+
+
+def test_thinking_goes_back_while_tools_are_called() -> None:
+    """A service that wants its thinking back gets it from its first call to the answer after the last result."""
+    call = ToolCallPart(id="c", name="add", input="{}")
+    thoughts = [ThinkingPart(text="I ", provider="openai"), ThinkingPart(text="add.")]
+    messages = [
+        user("1+1?"),
+        assistant([*thoughts, call]),
+        tool_result("c", "2"),
+        assistant([ThinkingPart(text="So 2."), TextPart(text="2")]),
+        user("Thanks"),
+        assistant([ThinkingPart(text="Polite."), TextPart(text="Welcome")]),
+        user("2+2?"),
+    ]
+
+    assert [None, "I add.", None, "So 2.", None, None, None] == thinking_back(*messages)
+    assert all("reasoning_content" not in message for message in encoded(asked(*messages))["messages"])
+
+
+@pytest.mark.parametrize("thought", [ThinkingPart(text="Hm", provider="deepseek"), ThinkingPart(redacted="x")], ids=str)
+def test_only_thinking_of_its_own_goes_back(thought: ThinkingPart) -> None:
+    """What another provider thought, or kept secret, is left out."""
+    calling = assistant([thought, ToolCallPart(id="c", name="add", input="{}")])
+
+    assert [None, None, None] == thinking_back(*HELLO, calling, tool_result("c", "2"))
 
 
 def test_calls_without_ids_get_ids_on_the_way_out() -> None:
@@ -319,6 +382,25 @@ def test_text_that_cannot_be_encoded() -> None:
         (asked(provider_options={"x": object()}), "cannot be written as JSON"),
         (asked(provider_options={"x": {1, 2}}), "cannot be written as JSON"),
         (asked(Message(role="system", content=[ImagePart(url="u")]), *HELLO), "user message"),
+        (asked(user([FilePart(url="https://h/a.pdf")])), "fetches no files: send their bytes"),
+        (asked(user([FilePart()])), "the file file.pdf is empty"),
+        (asked(user([FilePart(data=b"x", citations=True)])), "leave citations out"),
+        (asked(user([ImagePart(data=b"BM", media_type="image/bmp")])), "no images of type image/bmp"),
+        (asked(user([ImagePart(data=b"x" * (20 * 2**20 + 1))])), "20971521 bytes is too large"),
+        (
+            asked(Message(role="tool", content=[ToolResultPart(tool_call_id="c", images=(ImagePart(url="u"),))])),
+            "send them in a user message",
+        ),
+        (
+            asked(response_format=ResponseFormat(type="schema", schema={"type": "object", "properties": {"a": {}}})),
+            '$: must have "additionalProperties": false',
+        ),
+        (asked(response_format=ResponseFormat(type="schema")), "needs a schema"),
+        (asked(response_format=ResponseFormat(type="schema", schema={"type": "x"}, strict=False)), "$.type: 'x'"),
+        (
+            asked(tools=(attrs.evolve(ADD, parameters={"properties": {"a": 5}}),)),
+            "tool add cannot be sent: $.properties.a",
+        ),
         (asked(headers={"X-A": "a\r\nb"}), "X-A"),
         (asked(headers={"X A": "a"}), "name of a header"),
         (asked(headers={"X-A": "世"}), "X-A"),
@@ -1178,3 +1260,112 @@ def test_headers_of_the_users_own() -> None:
     }
     assert "Accept" not in sent.headers
     assert {"Authorization": f"Bearer {KEY}", "Cookie": "c=secret"} == _secrets(sent)
+
+
+# -- quirks of services
+
+
+def spoken(request: ChatRequest, **quirks: Any) -> dict[str, Any]:
+    """What a service with these quirks is sent, but for model, messages and stream."""
+    sent = json.loads(ChatCompletions(Quirks(**quirks), LENIENT).encode(request, OPENAI).body)
+    return {name: value for name, value in sent.items() if name not in ("model", "messages", "stream")}
+
+
+LENIENT = attrs.evolve(OPENAI.capabilities, thinking=True, thinking_budget=True)
+
+
+@pytest.mark.parametrize(
+    ("quirks", "fields", "expected"),
+    [
+        ({}, {"seed": 3}, {"seed": 3}),
+        ({"fields": {"seed": "random_seed"}}, {"seed": 3}, {"random_seed": 3}),
+        ({"fields": {"seed": "a.b.c"}}, {"seed": 3}, {"a": {"b": {"c": 3}}}),
+        ({"fields": {"seed": "a.b"}}, {}, {}),
+        ({"fields": {"seed": ""}}, {"seed": 3}, {}),
+        ({"fields": {"seed": "top_p", "top_p": "seed"}}, {"seed": 3, "top_p": 0.5}, {"top_p": 3, "seed": 0.5}),
+        ({"thinking": {"a": {"b": 1}}}, {"thinking": True}, {"a": {"b": 1}}),
+        ({"thinking": {"a": {"b": 1}}}, {}, {}),
+        ({"thinking": {"a": {"b": 1}}}, {"thinking_budget": 5}, {"a": {"b": 1}}),
+        ({"thinking": {"a": {"b": 1}}, "thinking_budget": "a.c"}, {"thinking_budget": 5}, {"a": {"b": 1, "c": 5}}),
+        ({"thinking_budget": "a.c"}, {"thinking": True}, {}),
+        (
+            {"thinking": {"a": {"b": 1}}, "fields": {"reasoning_effort": "a.d"}},
+            {"thinking": True, "reasoning_effort": "low"},
+            {"a": {"b": 1, "d": "low"}},
+        ),
+    ],
+)
+def test_what_quirks_do_to_a_request(quirks: dict[str, Any], fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Fields stand where the service looks for them, or are left out; thinking is switched on in its way."""
+    assert {"stream_options": {"include_usage": True}, **expected} == spoken(asked(**fields), **quirks)
+
+
+def test_quirks_change_no_data_of_others() -> None:
+    """Two requests after each other get the same, whatever the first one's options did."""
+    codec = ChatCompletions(Quirks(thinking={"a": {"b": 1}}, thinking_budget="a.c"), LENIENT)
+    first = codec.encode(asked(thinking_budget=5, provider_options={"a": {"b": 2}}), OPENAI).body
+    second = codec.encode(asked(thinking=True), OPENAI).body
+
+    assert ({"b": 2, "c": 5}, {"b": 1}) == (json.loads(first)["a"], json.loads(second)["a"])
+
+
+@pytest.mark.parametrize(
+    ("quirks", "expected"),
+    [
+        ({}, ("https://h/v1/chat/completions", "https://h/v1/models")),
+        (
+            {"path": "deployments/{model}/chat", "query": "v=1"},
+            ("https://h/v1/deployments/gpt-4o%2Fa%20b%3F/chat?v=1", "https://h/v1/models?v=1"),
+        ),
+        ({"path": "/x", "models_path": "../catalog"}, ("https://h/x", "https://h/catalog")),
+    ],
+)
+def test_addresses_seen_from_the_base_url(quirks: dict[str, Any], expected: tuple[str, str]) -> None:
+    """Paths are read as references are, and a model's name in one is escaped."""
+    provider = OpenAI(KEY, base_url="https://h/v1/")
+    codec = ChatCompletions(Quirks(**quirks))
+    sent = codec.encode(ChatRequest(model="gpt-4o/a b?", messages=HELLO), provider)
+
+    assert expected == (sent.url, codec.list_models(provider).url)
+
+
+def test_a_key_in_another_header() -> None:
+    """Only Authorization has the word Bearer before the key; without a key there is no header."""
+    codec = ChatCompletions(Quirks(key_header="api-key"))
+    local = OpenAICompatible(base_url="http://h/v1")
+
+    assert {"api-key": KEY} == {name: key.expose() for name, key in codec.encode(asked(), OPENAI).secrets.items()}
+    assert ({}, {}) == (codec.encode(asked(), local).secrets, codec.list_models(local).secrets)
+
+
+# -- lists of models
+
+
+def test_a_list_of_models_is_asked_for() -> None:
+    """With the key, as JSON."""
+    sent = OPENAI.codec.list_models(OPENAI)
+
+    assert ("https://api.openai.com/v1/models", "GET", b"") == (sent.url, sent.method, sent.body)
+    assert "application/json" == sent.headers["Accept"]
+    assert {"Authorization": f"Bearer {KEY}"} == {name: secret.expose() for name, secret in sent.secrets.items()}
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ({"object": "list", "data": [{"id": "a"}, {"id": "b/c"}]}, ["a", "b/c"]),
+        ([{"id": "a"}, {"id": "b"}], ["a", "b"]),
+        ({"endpoints": [{"name": "a", "id": "1"}]}, ["a"]),
+        ({"success": True, "result": [{"id": "1", "name": "@cf/a"}]}, ["@cf/a"]),
+        ({"data": [{"id": "a"}, {"id": 5}, {}, None, "x", {"id": ""}, {"id": "\ud800"}]}, ["a", "\ufffd"]),
+        ({"data": None}, []),
+        ({"data": {"id": "a"}}, ["a"]),
+        ({}, []),
+        (None, []),
+        ("a", []),
+        (5, []),
+    ],
+)
+def test_names_of_models(answer: object, expected: list[str]) -> None:
+    """They are read from each kind of list there is; what is no model is skipped."""
+    assert expected == OPENAI.codec.model_names(answer)

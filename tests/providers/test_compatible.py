@@ -1,0 +1,497 @@
+"""Services and servers that speak chat completions: each row's address, key, fields, refusals and recordings."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamkit.errors import ConfigError
+from streamkit.providers import AzureOpenAI, compatible
+from streamkit.providers.openai_chat import OpenAICompatible
+from streamkit.types import (
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    ResponseFormat,
+    ThinkingPart,
+    Tool,
+    ToolCallPart,
+    assistant,
+    tool_result,
+    user,
+)
+from tests.corpus import transcripts
+from tests.decoding import cut, decode, difference, error_message
+from tests.strategies import PROPERTY
+
+KEY = "key-0123456789"
+ROWS: dict[str, type[OpenAICompatible]] = {
+    row.name: row for row in (getattr(compatible, name) for name in compatible.__all__)
+}
+PARTS = {
+    "azure": {"resource": "my-resource"},
+    "cloudflare": {"account_id": "abc123"},
+    "databricks": {"host": "adb-1.2.azuredatabricks.net"},
+    "snowflake": {"account": "my-org-mine"},
+}
+"""What a service's address is made of."""
+HELLO = (user("Hi"),)
+ADD = Tool(name="add", parameters={"type": "object", "properties": {}})
+EACH = pytest.mark.parametrize("name", sorted(ROWS))
+
+
+def made(name: str, **settings: Any) -> OpenAICompatible:
+    """The provider of a row."""
+    return ROWS[name](KEY, **{**PARTS.get(name, {}), **settings})
+
+
+def key(provider: OpenAICompatible) -> str:
+    """The key that a provider sends."""
+    secret = provider.secret()
+    assert secret is not None
+    return secret.expose()
+
+
+def encoded(provider: OpenAICompatible, **fields: Any) -> dict[str, Any]:
+    """The body of a request, as the server reads it."""
+    request = attrs.evolve(ChatRequest(model="m-1", messages=HELLO), **fields)
+    body: dict[str, Any] = json.loads(provider.codec.encode(request, provider).body)
+    return body
+
+
+# -- where it goes, and with which key
+
+ADDRESSES = {
+    "alibaba": "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+    "azure": "https://my-resource.openai.azure.com/openai/v1",
+    "cerebras": "https://api.cerebras.ai/v1",
+    "cloudflare": "https://api.cloudflare.com/client/v4/accounts/abc123/ai/v1",
+    "databricks": "https://adb-1.2.azuredatabricks.net/serving-endpoints",
+    "deepinfra": "https://api.deepinfra.com/v1/openai",
+    "deepseek": "https://api.deepseek.com",
+    "fireworks": "https://api.fireworks.ai/inference/v1",
+    "github": "https://models.github.ai/inference",
+    "groq": "https://api.groq.com/openai/v1",
+    "huggingface": "https://router.huggingface.co/v1",
+    "llamacpp": "http://localhost:8080/v1",
+    "lmstudio": "http://localhost:1234/v1",
+    "minimax": "https://api.minimax.io/v1",
+    "mistral": "https://api.mistral.ai/v1",
+    "moonshot": "https://api.moonshot.ai/v1",
+    "nvidia": "https://integrate.api.nvidia.com/v1",
+    "openrouter": "https://openrouter.ai/api/v1",
+    "perplexity": "https://api.perplexity.ai",
+    "sambanova": "https://api.sambanova.ai/v1",
+    "sglang": "http://localhost:30000/v1",
+    "snowflake": "https://my-org-mine.snowflakecomputing.com/api/v2/cortex/v1",
+    "tgi": "http://localhost:8080/v1",
+    "together": "https://api.together.xyz/v1",
+    "vllm": "http://localhost:8000/v1",
+    "xai": "https://api.x.ai/v1",
+    "zai": "https://api.z.ai/api/paas/v4",
+}
+ELSEWHERE = {
+    "cloudflare": "https://api.cloudflare.com/client/v4/accounts/abc123/ai/models/search?per_page=100",
+    "databricks": "https://adb-1.2.azuredatabricks.net/api/2.0/serving-endpoints",
+    "github": "https://models.github.ai/catalog/models",
+}
+"""Lists of models that are not at /models."""
+LISTS_NONE = {"perplexity", "snowflake"}
+
+
+@EACH
+def test_where_a_request_goes(name: str) -> None:
+    """A request goes to chat/completions under the service's address, with the key in its header and nowhere else."""
+    provider = made(name)
+    sent = provider.codec.encode(ChatRequest(model="m", messages=HELLO), provider)
+    header, value = ("api-key", KEY) if name == "azure" else ("Authorization", f"Bearer {KEY}")
+
+    assert (name, ADDRESSES[name]) == (provider.name, provider.base_url)
+    assert f"{ADDRESSES[name]}/chat/completions" == sent.url
+    assert {header: value} == {header: secret.expose() for header, secret in sent.secrets.items()}
+    assert KEY not in repr(sent)
+
+
+@pytest.mark.parametrize("name", sorted(ROWS.keys() - LISTS_NONE))
+def test_where_models_are_listed(name: str) -> None:
+    """The list of models is asked for with the same key, mostly at /models under the same address."""
+    provider = made(name)
+    sent = provider.codec.list_models(provider)
+
+    assert ("GET", b"") == (sent.method, sent.body)
+    assert ELSEWHERE.get(name, f"{ADDRESSES[name]}/models") == sent.url
+    assert provider.codec.encode(ChatRequest(model="m", messages=HELLO), provider).secrets == sent.secrets
+
+
+@pytest.mark.parametrize("name", sorted(LISTS_NONE))
+def test_who_lists_no_models(name: str) -> None:
+    """A service without such a list says so before anything is sent."""
+    provider = made(name)
+    with pytest.raises(ConfigError, match=f"^{name} lists no models"):
+        provider.codec.list_models(provider)
+
+
+@EACH
+def test_key_and_address_from_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each variable that may hold the key is looked in; a variable with an address has it instead of the row's own."""
+    row = ROWS[name]
+    for part, variable in row.settings.items():
+        monkeypatch.setenv(variable, PARTS[name][part])
+    found = []
+    for variable in row.key_variables:
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, f"from-{variable}")
+            found.append(row.from_env())
+    if row.base_url_variable is not None:
+        monkeypatch.setenv(row.base_url_variable, "http://127.0.0.1:1/openai/v1/")
+        found.append(row(KEY))
+
+    assert [f"from-{variable}" for variable in row.key_variables] == [
+        key(provider) for provider in found[: len(row.key_variables)]
+    ]
+    assert {ADDRESSES[name]} == {provider.base_url for provider in found[: len(row.key_variables)]}
+    assert "http://127.0.0.1:1/openai/v1" == found[-1].base_url or row.base_url_variable is None
+
+
+@EACH
+def test_what_is_missing_is_named(name: str) -> None:
+    """A service without its key names the variable; a server of one's own needs none."""
+    row = ROWS[name]
+    if not row.needs_key:
+        assert row().secret() is None
+        return
+    with pytest.raises(ConfigError, match=f"^{name} not configured: .*{row.key_variables[0]}"):
+        row()
+    with pytest.raises(ConfigError, match=f"^{name} not configured: .*{row.key_variables[0]}"):
+        row.from_env()
+
+
+@pytest.mark.parametrize("name", sorted(PARTS))
+def test_a_part_of_the_address_that_is_missing_is_named(name: str) -> None:
+    """Where the address has a part of one's own, the argument and its variable are named."""
+    ((part, variable),) = ROWS[name].settings.items()
+    with pytest.raises(ConfigError, match=f"^{name} not configured: no {part} was given, and {variable} is not set"):
+        ROWS[name](KEY)
+
+
+@EACH
+def test_a_row_travels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pickled, it keeps its name and address and looks its key up where it arrives."""
+    packed = pickle.dumps(made(name))
+    monkeypatch.setenv(ROWS[name].key_variables[0], "key-there")
+    arrived = pickle.loads(packed)
+
+    assert KEY.encode() not in packed
+    assert (ROWS[name], name, ADDRESSES[name]) == (type(arrived), arrived.name, arrived.base_url)
+    assert "key-there" == arrived.secret().expose()
+
+
+# -- what is asked otherwise
+
+TYPE = {"thinking": {"type": "enabled"}}
+ENABLED = {"reasoning": {"enabled": True}}
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "expected"),
+    [
+        ("mistral", {"seed": 3}, {"random_seed": 3}),
+        ("xai", {"max_tokens": 5}, {"max_completion_tokens": 5}),
+        ("cerebras", {"max_tokens": 5}, {"max_completion_tokens": 5}),
+        ("minimax", {"max_tokens": 5}, {"max_completion_tokens": 5}),
+        ("snowflake", {"max_tokens": 5}, {"max_completion_tokens": 5}),
+        ("moonshot", {"max_tokens": 5}, {"max_completion_tokens": 5}),
+        ("groq", {"max_tokens": 5}, {"max_tokens": 5}),
+        ("azure", {"max_tokens": 5}, {"max_tokens": 5}),
+        ("azure", {"max_tokens": 5, "model": "gpt-5-mini"}, {"max_completion_tokens": 5}),
+        ("openrouter", {"reasoning_effort": "low"}, {"reasoning": {"effort": "low"}}),
+        ("openrouter", {"thinking": True}, ENABLED),
+        (
+            "openrouter",
+            {"thinking": True, "reasoning_effort": "low"},
+            {"reasoning": {"effort": "low", "enabled": True}},
+        ),
+        ("openrouter", {"thinking_budget": 2000}, {"reasoning": {"enabled": True, "max_tokens": 2000}}),
+        ("together", {"thinking": True}, ENABLED),
+        ("deepinfra", {"thinking": True}, ENABLED),
+        ("deepseek", {"thinking": True}, TYPE),
+        ("deepseek", {"thinking": True, "reasoning_effort": "max"}, {**TYPE, "reasoning_effort": "max"}),
+        ("moonshot", {"thinking": True}, TYPE),
+        ("zai", {"thinking": True}, TYPE),
+        ("fireworks", {"thinking_budget": 2000}, {"thinking": {"type": "enabled", "budget_tokens": 2000}}),
+        ("databricks", {"thinking_budget": 2000}, {"thinking": {"type": "enabled", "budget_tokens": 2000}}),
+        ("snowflake", {"thinking_budget": 2000}, {"reasoning": {"max_tokens": 2000}}),
+        ("alibaba", {"thinking_budget": 200}, {"enable_thinking": True, "thinking_budget": 200}),
+        ("groq", {"thinking": True}, {"reasoning_format": "parsed"}),
+        ("cerebras", {"thinking": True}, {"reasoning_format": "parsed"}),
+        ("minimax", {"thinking": True}, {"reasoning_split": True}),
+        ("vllm", {"top_k": 4, "reasoning_effort": "low"}, {"top_k": 4, "reasoning_effort": "low"}),
+    ],
+)
+def test_what_a_service_calls_otherwise(name: str, fields: dict[str, Any], expected: dict[str, Any]) -> None:
+    """A field goes where the service looks for it, and nothing else changes."""
+    provider = made(name)
+    plain = encoded(provider, model=fields.get("model", "m-1"))
+
+    assert plain | expected == encoded(provider, **fields)
+
+
+@EACH
+def test_who_is_asked_for_usage(name: str) -> None:
+    """Usage is asked for but where the option is refused, and it comes by itself."""
+    asked = {"stream_options": {"include_usage": True}}
+    expected = {} if name in ("mistral", "databricks") else asked
+    sent = encoded(made(name))
+
+    assert {"model": "m-1", "messages": [{"role": "user", "content": "Hi"}], "stream": True, **expected} == sent
+
+
+def test_options_have_the_last_word() -> None:
+    """What the row puts somewhere can still be changed or taken out."""
+    options = {"reasoning": {"exclude": True, "enabled": None}, "random": 1}
+    sent = encoded(made("openrouter"), thinking=True, reasoning_effort="low", provider_options=options)
+
+    assert ({"effort": "low", "exclude": True}, 1) == (sent["reasoning"], sent["random"])
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("deepseek", "reasoning_content"),
+        ("moonshot", "reasoning_content"),
+        ("zai", "reasoning_content"),
+        ("fireworks", "reasoning_content"),
+        ("llamacpp", "reasoning_content"),
+        ("openrouter", "reasoning"),
+        ("groq", "reasoning"),
+        ("cerebras", "reasoning"),
+        ("mistral", None),
+        ("xai", None),
+    ],
+)
+def test_who_wants_its_thinking_back(name: str, field: str | None) -> None:
+    """While tools are called, a service that wants its thinking back has it beside the calls."""
+    call = ToolCallPart(id="c1", name="add", input="{}")
+    messages = (*HELLO, assistant([ThinkingPart(text="Hm.", provider=name), call]), tool_result("c1", "2"))
+    _, said, _ = encoded(made(name), messages=messages, tools=(ADD,))["messages"]
+
+    assert {key: value for key, value in said.items() if "reasoning" in key} == ({field: "Hm."} if field else {})
+
+
+# -- what is refused
+
+ASKS: Mapping[str, dict[str, Any]] = {
+    "tools": {"tools": (ADD,)},
+    "required_tool": {"tools": (ADD,), "tool_choice": "required"},
+    "named_tool": {"tools": (ADD,), "tool_choice": "add"},
+    "parallel_tool_calls": {"tools": (ADD,), "parallel_tool_calls": False},
+    "images": {"messages": (user([ImagePart(data=b"\x89PNG\r\n\x1a\n", media_type="image/png")]),)},
+    "image_urls": {"messages": (user([ImagePart(url="https://example.com/a.png")]),)},
+    "files": {"messages": (user([FilePart(data=b"%PDF-1.7", name="a.pdf")]),)},
+    "thinking": {"thinking": True},
+    "thinking_budget": {"thinking_budget": 2000},
+    "reasoning_effort": {"reasoning_effort": "low"},
+    "json": {"response_format": ResponseFormat(type="json")},
+    "json_schema": {"response_format": ResponseFormat(type="schema", schema={"type": "object"}, strict=False)},
+    "seed": {"seed": 3},
+    "stop": {"stop": ("x",)},
+    "top_k": {"top_k": 3},
+    "penalties": {"presence_penalty": 0.5},
+    "logprobs": {"logprobs": 0},
+}
+
+
+@EACH
+def test_what_a_service_cannot_do_is_refused(name: str) -> None:
+    """What its capabilities deny is an error that names the service; all else goes out."""
+    provider = made(name)
+    refusals = {flag: refusal for flag, fields in ASKS.items() if (refusal := refused(provider, fields)) is not None}
+
+    assert {flag for flag in ASKS if not getattr(provider.capabilities, flag)} == refusals.keys()
+    assert [] == [refusal for refusal in refusals.values() if not refusal.startswith(f"{name}: ")]
+
+
+def refused(provider: OpenAICompatible, fields: dict[str, Any]) -> str | None:
+    """What is said against a request, None where nothing is."""
+    try:
+        encoded(provider, **fields)
+    except ConfigError as e:
+        return str(e)
+    return None
+
+
+# -- what it answered
+
+RECORDED = [
+    (folder, path, meta, body)
+    for path, meta, body in transcripts("openai-chat")
+    if (folder := path.partition("/")[0]) in ROWS
+]
+STREAMS = [(name, meta["expected"], body) for name, _, meta, body in RECORDED if meta["status"] < 400]
+
+
+@pytest.mark.parametrize(
+    ("name", "meta", "body"), [pytest.param(name, meta, body, id=path) for name, path, meta, body in RECORDED]
+)
+def test_a_recorded_answer(name: str, meta: dict[str, Any], body: bytes) -> None:
+    """What was recorded of a service is read by its own row exactly; a refusal has its status and words."""
+    provider = made(name)
+    if meta["status"] >= 400:
+        error = provider.codec.error(name, meta["status"], meta["headers"], body)
+
+        assert meta["status"] == error.status
+        assert error_message(meta["expected"]) in str(error)
+    else:
+        assert {} == difference(meta["expected"], decode(provider, [body]))
+
+
+@pytest.mark.skipif(not STREAMS, reason="no conformance corpus")
+@PROPERTY
+@given(st.sampled_from(STREAMS), st.lists(st.integers(0, 100_000), max_size=12))
+def test_a_recorded_answer_in_any_blocks(stream: tuple[str, dict[str, Any], bytes], places: list[int]) -> None:
+    """Where the network cuts a recording makes no difference."""
+    name, expected, body = stream
+
+    assert {} == difference(expected, decode(made(name), cut(body, places)))
+
+
+@pytest.mark.skipif(not STREAMS, reason="no conformance corpus")
+def test_every_service_with_recordings_is_seen() -> None:
+    """The corpus, where there is one, has recordings of these rows."""
+    expected = {"azure", "groq", "deepseek", "mistral", "xai", "openrouter", "perplexity", "zai", "moonshot", "vllm"}
+
+    assert set() == expected - {name for name, *_ in RECORDED}
+
+
+def test_sources_of_an_answer() -> None:
+    """Perplexity repeats its pages in each event, in two lists: each is a source once. No end sign comes."""
+    pages = {
+        "citations": ["https://a.example", "https://b.example"],
+        "search_results": [{"title": "A", "url": "https://a.example", "date": "2026-01-01"}],
+    }
+    deltas = [({"role": "assistant", "content": "Yes[1]"}, None), ({"content": "."}, "stop")]
+    events = [
+        {"id": "p", "model": "sonar", **pages, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+        for delta, finish in deltas
+    ]
+    decoded = decode(made("perplexity"), [f"data: {json.dumps(event)}\r\n\r\n".encode() for event in events])
+
+    assert ("Yes[1].", True, None) == (decoded.response.text, decoded.response.complete, decoded.error)
+    assert [("https://a.example", "A"), ("https://b.example", None)] == [
+        (source.url, source.title) for source in decoded.response.sources
+    ]
+
+
+def test_reasoning_counted_beside_the_completion() -> None:
+    """xAI counts reasoning beside the completion's tokens: ours has it as a part of them, as everywhere else."""
+    usage = {
+        "prompt_tokens": 12,
+        "completion_tokens": 1,
+        "total_tokens": 303,
+        "completion_tokens_details": {"reasoning_tokens": 290},
+    }
+    event = {"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}], "usage": usage}
+    counted = decode(made("xai"), [f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode()]).response.usage
+
+    assert (12, 291, 303, 290) == (
+        counted.prompt_tokens,
+        counted.completion_tokens,
+        counted.total_tokens,
+        counted.reasoning_tokens,
+    )
+    assert usage == counted.raw
+
+
+# -- Azure
+
+
+@pytest.mark.parametrize(
+    ("base_url", "expected"),
+    [
+        ("https://r.openai.azure.com", "https://r.openai.azure.com/openai/v1"),
+        ("https://r.openai.azure.com/openai", "https://r.openai.azure.com/openai/v1"),
+        ("https://r.openai.azure.com/openai/v1/", "https://r.openai.azure.com/openai/v1"),
+        ("https://r.services.ai.azure.com", "https://r.services.ai.azure.com/openai/v1"),
+    ],
+)
+def test_azure_by_its_address(base_url: str, expected: str) -> None:
+    """The resource's address is taken with and without the path of the v1 API."""
+    assert expected == AzureOpenAI(KEY, base_url=base_url).base_url
+
+
+def test_azure_with_a_version() -> None:
+    """With a version each deployment has its own address, and the version is in the query."""
+    provider = AzureOpenAI(KEY, resource="r", api_version="2024-10-21")
+    request = ChatRequest(model="my deployment", messages=HELLO)
+    host = "https://r.openai.azure.com/openai"
+
+    assert f"{host}/deployments/my%20deployment/chat/completions?api-version=2024-10-21" == (
+        provider.codec.encode(request, provider).url
+    )
+    assert f"{host}/models?api-version=2024-10-21" == provider.codec.list_models(provider).url
+
+
+def test_azure_has_its_version_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable of the SDK counts, unless the address is already that of the API without versions."""
+    monkeypatch.setenv("OPENAI_API_VERSION", "2024-10-21")
+    versions = [
+        AzureOpenAI(KEY, resource="r").api_version,
+        AzureOpenAI(KEY, base_url="https://r.openai.azure.com/openai/v1").api_version,
+    ]
+
+    assert ["2024-10-21", None] == versions
+
+
+def test_azure_with_a_token() -> None:
+    """A token of Entra ID goes where tokens go, asked for anew with each request."""
+    tokens = iter(["token-1", "token-2"])
+    provider = AzureOpenAI(lambda: next(tokens), resource="r", entra=True)
+    request = ChatRequest(model="m", messages=HELLO)
+    sent = [provider.codec.encode(request, provider).secrets["Authorization"].expose() for _ in range(2)]
+
+    assert ["Bearer token-1", "Bearer token-2"] == sent
+
+
+def test_azure_travels_with_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pickled, it keeps version and kind of key."""
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", KEY)
+    arrived = pickle.loads(pickle.dumps(AzureOpenAI(KEY, resource="r", api_version="v", entra=True)))
+
+    assert ("v", True, "https://r.openai.azure.com/openai") == (arrived.api_version, arrived.entra, arrived.base_url)
+
+
+def test_what_azure_says_of_its_filter() -> None:
+    """What the content filter found in prompt and answer is in the metadata; its events without text bring none."""
+    found = {"hate": {"filtered": False, "severity": "safe"}}
+    events = [
+        {
+            "id": "",
+            "model": "",
+            "object": "",
+            "choices": [],
+            "prompt_filter_results": [{"prompt_index": 0, "r": found}],
+        },
+        {"id": "c", "model": "gpt-4o", "choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": None}]},
+        {"id": "", "choices": [{"index": 0, "finish_reason": None, "content_filter_results": found}]},
+        {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "content_filter_results": found}]},
+    ]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    decoded = decode(made("azure"), [body.encode()])
+    metadata = decoded.response.provider_metadata["azure"]
+
+    assert ("Hi", "stop", "c", "gpt-4o", None) == (
+        decoded.response.text,
+        decoded.response.finish_reason,
+        decoded.response.response.id,
+        decoded.response.response.model,
+        decoded.error,
+    )
+    assert [{"prompt_index": 0, "r": found}] == metadata["prompt_filter_results"]
+    assert found == metadata["content_filter_results"]
