@@ -106,10 +106,17 @@ def test_the_local_model_is_pinned_the_same_everywhere(settings: configparser.Co
 
 # -- the mirror
 
-UNMIRRORED = {"test_package.py", "test_conftest.py", "test_readme.py", "test_benchmarks.py", "test_docs.py"}
+UNMIRRORED = {
+    "test_package.py",
+    "test_conftest.py",
+    "test_readme.py",
+    "test_benchmarks.py",
+    "test_docs.py",
+    "test_ndjson.py",
+}
 """Test files at the top that are about the project rather than a module."""
 
-BESIDE = {"benchmarks", "docs", "examples", "faults", "typing"}
+BESIDE = {"benchmarks", "docs", "examples", "faults", "requests", "servers", "typing"}
 """Folders of tests that are about another folder of the project, or about all of it."""
 
 
