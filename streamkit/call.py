@@ -16,6 +16,7 @@ from streamkit.codec import Decoder, HttpRequest, Provider
 from streamkit.errors import (
     ConnectionLost,
     DecodeError,
+    StreamIdle,
     StreamKitError,
     StreamTruncated,
     Unauthorized,
@@ -181,7 +182,7 @@ class Call:
                 yield from self._fed(decoder, events)
                 if decoder.finished:
                     break
-        except (StreamTruncated, ConnectionLost) as error:
+        except (StreamTruncated, ConnectionLost, StreamIdle) as error:
             cut = error  # whether the answer was whole all the same is the decoder's to say
         if not decoder.finished and cut is None:
             events = framer.finish()  # raises where the last block brought an event that is too large

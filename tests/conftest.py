@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamkit import providers
+from streamkit import producer, providers
 from streamkit.errors import ConfigError
 from streamkit.local import require_wheels
 from streamkit.watchdog import watchdog
@@ -34,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.endswith(_OURS) or name in hidden or name.lower() in _PROXIES:
             del os.environ[name]
+    producer.REST = 0.001  # a tenth of a second for each test that streams would be half of the whole time
     paths = [str(pathlib.Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 

@@ -25,6 +25,7 @@ from streamkit import (
     StreamKitError,
     StreamTruncated,
     Timeouts,
+    Unauthorized,
     Usage,
     user,
 )
@@ -488,3 +489,67 @@ def test_observers_are_told_of_a_stream_that_failed() -> None:
     assert (200, 3, None) == (info.status, info.usage.total_tokens, info.finish_reason)
     assert isinstance(info.error, Overloaded)
     assert info.ttft is not None
+
+
+# ---------------------------------------------------------------- a list of models
+
+
+def test_models_are_listed() -> None:
+    """The list is asked for as the codec says and read whole; the connection is let go."""
+    answer = ScriptedAnswer([b'{"data": [{"id"', b': "a"}, {"id": "b"}]}'])
+    call, transport = call_of(answer, limits=Limits(response=1_234))
+
+    assert ["a", "b"] == call.models()
+    assert [("https://provider.test/v1/models", "GET")] == [
+        (sent.url, sent.method) for sent, _, _ in transport.requests
+    ]
+    assert ["blocks(1234)", "close"] == answer.done
+
+
+def test_a_list_of_models_is_asked_for_again() -> None:
+    """What may pass is retried as for an answer; observers hear of it."""
+    told: list[int] = []
+    refusal = ScriptedAnswer([b"busy"], status=503)
+    call, transport = call_of(
+        refusal, ScriptedAnswer([b'[{"id": "a"}]']), hooks=Hooks(on_retry=lambda info: told.append(info.attempt))
+    )
+
+    assert (["a"], 2, [1]) == (call.models(), len(transport.requests), told)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        (ScriptedAnswer([b'{"error": {"message": "who are you?"}}'], status=401), Unauthorized, "who are you"),
+        (ScriptedAnswer([b"<html>Sign in</html>"]), DecodeError, "its list of models is no JSON: <html>Sign in"),
+        (ScriptedAnswer([b""]), DecodeError, "no JSON"),
+        (ScriptedAnswer([b'{"data": [', StreamTruncated("cut off")]), StreamTruncated, "cut off"),
+    ],
+)
+def test_no_list_of_models(answer: ScriptedAnswer, error: type[StreamKitError], says: str) -> None:
+    """A refusal, a page in its place and half a list are errors; the connection is let go."""
+    call, _ = call_of(answer)
+    with pytest.raises(error, match=says):
+        call.models()
+
+    assert "close" == answer.done[-1]
+
+
+def test_no_key_in_an_error_of_a_list() -> None:
+    """A server that echoes the key is not quoted."""
+    call, _ = call_of(ScriptedAnswer([f"<p>{KEY}</p>".encode()]))
+    with pytest.raises(DecodeError) as caught:
+        call.models()
+
+    assert KEY not in str(caught.value) + str(caught.value.event)
+
+
+def test_a_list_of_models_waits_no_longer_than_it_may() -> None:
+    """A retry that would begin after the total time is not begun."""
+    call, transport = call_of(
+        ScriptedAnswer([b"busy"], status=503, headers={"retry-after": "30"}), timeouts=Timeouts(total=5)
+    )
+    with pytest.raises(Overloaded):
+        call.models()
+
+    assert 1 == len(transport.requests)

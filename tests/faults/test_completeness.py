@@ -17,6 +17,7 @@ from streamkit import (
     ServerError,
     StreamKitError,
     StreamTruncated,
+    Timeouts,
     call,
 )
 from streamkit.testing import (
@@ -38,7 +39,7 @@ from streamkit.testing import (
     chat_answer,
     error_event,
 )
-from tests.loopback import AT_ONCE, CERTS, DIALECTS, ask, delta, drain, framed, took
+from tests.loopback import AT_ONCE, CERTS, DIALECTS, ask, client_of, delta, drain, framed, took
 
 FRAMINGS: dict[str, dict[str, Any]] = {
     "chunked": {"framing": "chunked"},
@@ -263,6 +264,16 @@ def test_a_finished_answer_is_complete_with_any_ending(end: list[Step], client: 
     response = ask(client).get_response()
 
     assert ("Hello", "stop", True) == (response.text, response.finish_reason, response.complete)
+
+
+def test_silence_after_the_finish_reason_is_no_fault(server: ProviderServer) -> None:
+    """A server that says why it ended, and then neither `[DONE]` nor goodbye, has given a whole answer, after `idle`."""
+    server.reply(FINISHED, Stall())
+    with client_of(server, timeouts=Timeouts(idle=0.2)) as client, took(1.0, least=0.18):
+        response = ask(client).get_response()
+
+    assert ("Hello", "stop", True) == (response.text, response.finish_reason, response.complete)
+    assert server.requests[0].disconnected.wait(2)
 
 
 def test_a_reset_after_the_finish_reason_is_no_fault(client: Client, server: ProviderServer) -> None:

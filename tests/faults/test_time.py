@@ -65,7 +65,7 @@ def test_silence_before_the_headers_is_told_and_tried_again(server: ProviderServ
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
 def test_silence_in_the_body_ends_the_stream(framing: Any, dialect: Any, server: ProviderServer) -> None:
     """The text before it is delivered and kept, nothing is tried again, and the socket is closed."""
-    server.reply(Status(framing=framing), dialect.answer("Hello", " world")[1:-3], Stall())
+    server.reply(Status(framing=framing), dialect.answer("Hello", " world")[1:-4], Stall())
     with dialect.client(server, retry_policy=AT_ONCE, timeouts=Timeouts(idle=SHORT)) as client:
         with dialect.ask(client).get_stream() as stream, took(1.0, least=SHORT * 0.9):
             text, error = drain(stream)
