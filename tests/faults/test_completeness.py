@@ -267,7 +267,7 @@ def test_a_finished_answer_is_complete_with_any_ending(end: list[Step], client: 
 
 
 def test_silence_after_the_finish_reason_is_no_fault(server: ProviderServer) -> None:
-    """A server that says why it ended, and then neither `[DONE]` nor goodbye, has given a whole answer, after `idle`."""
+    """A server that says why it ended, and then neither `[DONE]` nor goodbye, has given it all, after `idle`."""
     server.reply(FINISHED, Stall())
     with client_of(server, timeouts=Timeouts(idle=0.2)) as client, took(1.0, least=0.18):
         response = ask(client).get_response()
