@@ -35,8 +35,9 @@ class Pipe(Generic[T]):
     """
 
     def __init__(self, bound: int = 0) -> None:
-        # mutex guards every field below. Readers may pop items without it; they only ever take away.
-        self.mutex = threading.Lock()
+        # mutex guards every field below. Readers may pop items without it; they only ever take away. An RLock, as it
+        # knows whether it is held: see `_sleep`.
+        self.mutex = threading.RLock()
         self.not_empty = threading.Condition(self.mutex)
         self.not_full = threading.Condition(self.mutex)
         self.changed = threading.Condition(self.mutex)  # opened, claimed or closed
@@ -112,7 +113,7 @@ class Pipe(Generic[T]):
             self.alert = True
             # Looked at again after the flag is up: a reader that popped before it saw the flag will not wake us.
             if self._is_full():
-                self.not_full.wait(wait_at_once(math.inf))
+                self._sleep(self.not_full, wait_at_once(math.inf))
             self._writers -= 1
         return False
 
@@ -244,14 +245,27 @@ class Pipe(Generic[T]):
                 left = math.inf if until is None else until - time.monotonic()
                 if left <= 0:
                     raise late
-                condition.wait(wait_at_once(left))
+                self._sleep(condition, wait_at_once(left))
         finally:
             self._writers -= writer
 
+    def _sleep(self, condition: threading.Condition, seconds: float) -> None:
+        """Wait under the mutex, and have it again afterwards, also where a signal handler raises.
+
+        A `Condition` gives up its lock, and begins to wait, in two steps. What is raised between them (Ctrl-C, mostly)
+        leaves the lock with nobody, and a waiter in line that nobody is behind.
+        """
+        try:
+            condition.wait(seconds)
+        except BaseException:
+            if not self.mutex._is_owned():  # type: ignore[attr-defined]  # there since Python 3.2, for Condition
+                self.mutex.acquire()
+            condition.notify_all()  # the next who is woken must be one who is there
+            raise
+
     def forked(self) -> None:
         """Make the lock usable in a forked child, where a thread that held it does not exist."""
-        self.mutex.acquire(blocking=False)  # taken now or held before: in either case to be given up
-        self.mutex.release()
+        self.mutex._at_fork_reinit()  # type: ignore[attr-defined]  # there since Python 3.9, for the standard library
 
 
 def _until(timeout: float | None) -> float | None:
@@ -270,7 +284,7 @@ class Channel(queue.Queue[T]):
         """Take the pipe's parts for those that queue.Queue's own methods use."""
         self._pipe = pipe
         self.queue = pipe.items
-        self.mutex = pipe.mutex
+        self.mutex = pipe.mutex  # type: ignore[assignment]  # has all that queue.Queue wants of it
         self.not_empty = pipe.not_empty
         self.not_full = pipe.not_full
         self.all_tasks_done = pipe.drained

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import math
 import os
+import queue
 import signal
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
@@ -109,7 +110,8 @@ class Context:
         try:
             _start(functools.partial(watchdog.watch, waiter))
             while not self.cancelled and (left := until - time.monotonic()) > 0:
-                waiter.event.wait(wait_at_once(left))
+                with contextlib.suppress(queue.Empty):
+                    waiter.ended.get(timeout=wait_at_once(left))
             return self.cancelled
         finally:
             watchdog.unwatch(waiter)
@@ -197,19 +199,20 @@ class _Waiter:
     """Set as soon as it is attached."""
 
     def __init__(self) -> None:
-        self.event = threading.Event()
+        # Not an Event: what a signal handler raises as that begins to wait would come out as another error.
+        self.ended: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def alert(self) -> None:
         pass
 
     def cancelled(self) -> None:
-        self.event.set()
+        self.ended.put(None)
 
     def check(self, now: float) -> float | None:
         return None  # wait() keeps its own deadline; watching only keeps the watchdog alive
 
     def forked(self) -> None:
-        self.detach()  # the thread that waited is not in the child, and the event's lock may have been held
+        self.detach()  # the thread that waited is not in the child
 
 
 class _Callback:
@@ -296,7 +299,7 @@ def wait_at_once(seconds: float) -> float:
     return min(seconds, _NAP if threading.current_thread() is threading.main_thread() else threading.TIMEOUT_MAX)
 
 
-@contextmanager
+@contextlib.contextmanager
 def cancel_on_signals(
     ctx: Context, *, message: str | None = None, signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM)
 ) -> Iterator[Context]:

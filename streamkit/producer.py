@@ -24,7 +24,8 @@ class Production:
     def __init__(self, work: Callable[[], object], name: str) -> None:
         self._work: Callable[[], object] | None = work
         self._name = name
-        self._done = threading.Event()
+        self._working = threading.Lock()  # held until the work is done; an Event's wait would not survive Ctrl-C
+        self._working.acquire()
         self._producer: _Producer
 
     def start(self) -> None:
@@ -48,13 +49,14 @@ class Production:
         try:
             work()
         finally:
-            self._done.set()
+            self._working.release()
 
     def join(self, seconds: float) -> None:
         """Wait for the end of the work, and of its thread unless another stream has it by then; not on itself."""
         producer = self._producer
-        if producer.thread is threading.current_thread() or not self._done.wait(seconds):
+        if producer.thread is threading.current_thread() or not self._working.acquire(timeout=seconds):
             return
+        self._working.release()
         if producer.dismiss(self):
             producer.thread.join(seconds)
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
@@ -926,6 +927,49 @@ def test_waiting_for_a_change() -> None:
 
     assert waiter.result()
     assert pipe.wait_changed(lambda: pipe.opened, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "wait"),
+    [
+        ("not_empty", lambda pipe: pipe.take(True, 5)),
+        ("not_full", lambda pipe: pipe.put(2, True, 5)),
+        ("changed", lambda pipe: pipe.wait_changed(lambda: False, 5)),
+    ],
+)
+def test_ctrl_c_as_a_wait_begins(name: str, wait: Callable[[Pipe[int]], object]) -> None:
+    """Between giving up the lock and waiting it is still a KeyboardInterrupt; the next who waits is woken, as ever."""
+    pipe: Pipe[int] = Pipe(1)
+    if name == "not_full":
+        pipe.put_many([1])
+    condition: Any = getattr(pipe, name)
+    release = condition._release_save
+
+    def interrupted() -> object:
+        release()
+        condition._release_save = release
+        raise KeyboardInterrupt
+
+    condition._release_save = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        wait(pipe)
+
+    assert pipe.mutex.acquire(timeout=1)
+    pipe.mutex.release()
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(wait, pipe) if name != "changed" else pool.submit(pipe.wait_changed, lambda: pipe.opened, 5)
+        while not condition._waiters:
+            time.sleep(0)  # to be in line before it is woken
+        if name == "not_empty":
+            pipe.put_many([1])
+        elif name == "not_full":
+            pipe.take(False, None)
+            with pipe.mutex:
+                condition.notify()
+        else:
+            pipe.open()
+            pipe.announce()
+        other.result(timeout=2)
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -7,6 +7,7 @@ import gc
 import logging
 import math
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -381,13 +382,13 @@ def test_a_waiting_thread_is_freed_at_once() -> None:
 
     class Noted(dict):  # type: ignore[type-arg]
         def __setitem__(self, key: int, watcher: context._Waiter) -> None:
-            watcher.event = Announced()
+            watcher.ended = Announced()
             super().__setitem__(key, watcher)
 
-    class Announced(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
+    class Announced(queue.SimpleQueue):  # type: ignore[type-arg]
+        def get(self, block: bool = True, timeout: float | None = None) -> None:
             waiting.set()
-            return super().wait(timeout)
+            super().get(block, timeout)
 
     ctx._watchers = Noted()
     waiter = started(lambda: freed.append(ctx.wait()))
@@ -403,18 +404,18 @@ def test_the_main_thread_waits_in_short_naps() -> None:
     naps: list[float | None] = []
     ctx = Context()
 
-    class Slow(threading.Event):
+    class Slow(queue.SimpleQueue):  # type: ignore[type-arg]
         """Somebody cancels while this is waited for the third time, and nobody tells."""
 
-        def wait(self, timeout: float | None = None) -> bool:
+        def get(self, block: bool = True, timeout: float | None = None) -> None:
             naps.append(timeout)
             if len(naps) == 3:
                 ctx.cancel()
-            return False
+            raise queue.Empty
 
     class Noted(dict):  # type: ignore[type-arg]
         def __setitem__(self, key: int, watcher: context._Waiter) -> None:
-            watcher.event = Slow()
+            watcher.ended = Slow()
             super().__setitem__(key, watcher)
 
     ctx._watchers = Noted()
@@ -1004,11 +1005,9 @@ waiting = threading.Thread(target=ctx.wait, daemon=True)
 waiting.start()
 while len(ctx._watchers) < 3:
     pass
-waiter = [w for w in ctx._watchers.values() if hasattr(w, "event")][0]
-lock = waiter.event._cond._lock
+waiter = [w for w in ctx._watchers.values() if hasattr(w, "ended")][0]
 while waiter not in watchdog._keys:
     pass
-lock.acquire()  # as if the waiting thread were just waking up
 timed = Context(0.2)
 timed.on_cancel(lambda: called.append("deadline"))
 pid = os.fork()
@@ -1029,7 +1028,6 @@ if pid == 0:
     assert before == called, called
     print("child", ctx.error(), end="; ", flush=True)
     os._exit(0)
-lock.release()
 assert 0 == os.waitpid(pid, 0)[1]
 timed.wait()
 assert not ctx.cancelled

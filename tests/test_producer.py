@@ -33,7 +33,8 @@ def run(name: str = "work", barrier: threading.Barrier | None = None) -> tuple[P
 
 def rested(production: Production) -> None:
     """Wait until its thread is at rest."""
-    production._done.wait(5)
+    with production._working:
+        pass
     while not producer._resting.producers:
         threading.Event().wait(0.001)
 
@@ -73,7 +74,7 @@ def test_joining_takes_no_thread_from_another() -> None:
     second, threads = run("second", barrier)
     first.join(5)
 
-    assert not second._done.is_set()
+    assert second._working.locked()
     barrier.wait(5)
     second.join(5)
     assert not threads[0].is_alive()
@@ -83,7 +84,8 @@ def test_a_resting_thread_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> Non
     """After the rest, with nobody joining it."""
     monkeypatch.setattr(producer, "REST", 0.001)
     production, threads = run()
-    production._done.wait(5)
+    with production._working:
+        pass
     threads[0].join(5)
 
     assert not threads[0].is_alive()
