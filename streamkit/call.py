@@ -23,7 +23,7 @@ from streamkit.errors import (
     printable,
     without_frames,
 )
-from streamkit.framing import Event
+from streamkit.framing import Event, SSEFramer
 from streamkit.hooks import Hooks, RequestInfo, ResponseInfo, RetryInfo, observe
 from streamkit.jsontext import parse_json
 from streamkit.provider_errors import event_error, request_id
@@ -169,6 +169,8 @@ class Call:
 
     def _decoded(self, answer: Answer, decoder: Decoder, scope: Scope) -> Iterator[list[Chunk]]:
         framer = self.provider.codec.framer(self.limits.event)
+        if isinstance(framer, SSEFramer):
+            framer.strays = True
         head: bytearray | None = bytearray()  # the body so far, until an event is found in it
         cut: StreamKitError | None = None
         try:

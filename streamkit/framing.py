@@ -68,11 +68,14 @@ class SSEFramer:
         max_event: the most bytes of one event, its line ends counted as one byte each; None = no limit.
     """
 
-    __slots__ = ("_after_cr", "_cutter", "last_event_id", "retry")
+    __slots__ = ("_after_cr", "_cutter", "last_event_id", "retry", "strays")
 
     def __init__(self, max_event: int | None = None) -> None:
         self.last_event_id = ""
         self.retry: int | None = None
+        self.strays = False
+        """Whether to give, as an event named "error", what the standard ignores and servers send all the same: an error
+        that stands outside of any field, as JSON, or in a field of that name."""
         self._cutter = _Cutter(b"\n\n", max_event)
         self._after_cr = False
 
@@ -111,16 +114,17 @@ class SSEFramer:
         return self._one_by_one(text) if text else []
 
     def finish(self) -> list[Event]:
-        """End the stream: gives nothing, as an unfinished last event is no event, but takes its reconnection time.
+        """End the stream: gives nothing but `strays`, as an unfinished last event is no event; takes its `retry`.
 
         Raises:
             ResponseTooLarge: as `feed`.
         """
-        lines, _, _ = self._cutter.rest().rpartition("\n")
+        rest = self._cutter.rest()
+        lines, _, _ = rest.rpartition("\n")
         _, _, _, retry = _by_lines(lines)
         if retry is not None:
             self.retry = retry
-        return []
+        return self._stray(rest)
 
     def _with_line_feeds(self, block: bytes) -> bytes:
         """Turn each "\\r\\n" and "\\r" into "\\n".
@@ -147,7 +151,13 @@ class SSEFramer:
                 self.retry = retry
             if data is not None:
                 events.append(Event(data, event, self.last_event_id, self.retry))
+            else:
+                events += self._stray(one)
         return events
+
+    def _stray(self, text: str) -> list[Event]:
+        found = _STRAY.search(text) if self.strays else None
+        return [Event(text[found.end(1) :].strip(), "error", self.last_event_id, self.retry)] if found else []
 
 
 class NDJSONFramer:
@@ -364,6 +374,8 @@ _Fields = tuple[str | None, str, str | None, int | None]
 """data (None: no event is dispatched), event, id (None: not set), retry (None: not set)."""
 
 _NOTHING: _Fields = (None, "message", None, None)
+_STRAY = re.compile(r'(?:\A|\n)(error:|(?=[ \t]*(?:\[\s*)?\{\s*"error"\s*:(?!\s*null)))')
+"""Where an error begins that stands outside of any field: llama.cpp's `error: {...}`, or plain JSON."""
 _COPYING = 2**20  # characters; sseclient-py copies what it has of an event once a line: 26 s for 4 MB in 100,000 lines
 _FIELD = re.compile(r"^(data|event|id|retry)(?:: ?([^\n]*))?$", re.MULTILINE)
 

@@ -550,3 +550,46 @@ def test_comments_are_no_events() -> None:
     body = [encode_sse("a"), encode_comment("ping"), encode_sse("b"), encode_comment()]
 
     assert [Event("a"), Event("b")] == list(parse_sse(body))
+
+
+# -- errors outside of any field
+
+
+STRAYS = [
+    (
+        b'data: x\n\nerror: {"code":500}\n\ndata: [DONE]\n\n',
+        [("message", "x"), ("error", '{"code":500}'), ("message", "[DONE]")],
+    ),
+    (b'data: x\n\n{\n "error": {\n "code": 5 }\n}\n', [("message", "x"), ("error", '{\n "error": {\n "code": 5 }\n}')]),
+    (b': ping\n\n[{\n "error": {}}]', [("error", '[{\n "error": {}}]')]),
+    (b': ping\r\n{"error":{"m":1}}\r\n\r\n', [("error", '{"error":{"m":1}}')]),
+    (b'{"error":"boom"}\n\ndata: x\n\n', [("error", '{"error":"boom"}'), ("message", "x")]),
+    (b'{"error":null,"choices":[]}', []),
+    (b'data: {"error": 1}\n\n', [("message", '{"error": 1}')]),
+    (b"data: x\nerror: y\n\n", [("message", "x")]),
+    (b': {"error": 1}\n\n', []),
+    (b'the {"error": 1}\n\n', []),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), STRAYS)
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_errors_outside_of_any_field(body: bytes, expected: list[tuple[str, str]], size: int) -> None:
+    """Where they are asked for, they are events in their place; where not, they are ignored as the standard says."""
+    for strays in (True, False):
+        framer = SSEFramer()
+        framer.strays = strays
+        events = [event for at in range(0, len(body), size) for event in framer.feed(body[at : at + size])]
+        events += framer.finish()
+
+        assert [one for one in expected if strays or one[0] != "error"] == [
+            (event.event, event.data) for event in events
+        ]
+
+
+@pytest.mark.parametrize("piece", [b"\n ", b"[\n ", b"{\n ", b'{"error"', b": x\n"])
+def test_looking_for_errors_is_linear(piece: bytes) -> None:
+    """Whatever a body consists of, each part of it is looked at once: this would not end otherwise."""
+    text = (piece * 50_000).decode()
+
+    assert framing._STRAY.search(text) is None

@@ -266,8 +266,27 @@ def test_a_finished_answer_is_complete_with_any_ending(end: list[Step], client: 
     assert ("Hello", "stop", True) == (response.text, response.finish_reason, response.complete)
 
 
+@pytest.mark.parametrize(
+    "stray",
+    [
+        b'error: {"code": 500, "message": "boom"}\n\n',
+        b'{\n  "error": {\n    "code": 500,\n    "message": "boom"\n  }\n}\n\n',
+        b'[{"error": {"code": 500, "message": "boom"}}]\n\n',
+    ],
+)
+@pytest.mark.parametrize("end", [[Send(b"data: [DONE]\n\n"), End()], [End()]])
+def test_an_error_outside_of_any_event(stray: bytes, end: list[Step], client: Client, server: ProviderServer) -> None:
+    """What some servers send in the middle of an answer without its framing: it is an error, also before `[DONE]`."""
+    server.reply(Status(), delta("Hello"), Send(stray), *end)
+    with ask(client).get_stream() as stream:
+        text, error = drain(stream)
+
+    assert ("Hello", ServerError) == (text, type(error))
+    assert "boom" in str(error)
+
+
 def test_silence_after_the_finish_reason_is_no_fault(server: ProviderServer) -> None:
-    """A server that says why it ended, and then neither `[DONE]` nor goodbye, has given it all, after `idle`."""
+    """A server that says why it ended, and then neither `[DONE]` nor goodbye, has given all, after `idle`."""
     server.reply(FINISHED, Stall())
     with client_of(server, timeouts=Timeouts(idle=0.2)) as client, took(1.0, least=0.18):
         response = ask(client).get_response()
