@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamkit.testing import ProviderServer, anthropic_answer, chat_answer
+from streamkit.testing import ProviderServer, anthropic_answer, chat_answer, error_answer
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -21,13 +21,18 @@ def snippets(path: Path) -> list[str]:
 @pytest.fixture
 def providers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ProviderServer, ProviderServer]]:
     """An OpenAI and an Anthropic that answer every request, found through the environment as the real ones are."""
-    with ProviderServer() as openai, ProviderServer() as anthropic:
+    with ProviderServer() as openai, ProviderServer() as anthropic, ProviderServer() as groq:
         openai.reply(chat_answer("The sky ", "is blue."), times=None)
         anthropic.reply(anthropic_answer("There are 25.", thinking="Let me count."), times=None)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
         monkeypatch.setenv("OPENAI_BASE_URL", openai.base_url)
         monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
         monkeypatch.setenv("ANTHROPIC_BASE_URL", anthropic.url)
+        groq.reply(chat_answer("Hi."))
+        groq.reply(*error_answer(200, b'{"data": [{"id": "openai/gpt-oss-20b"}]}'))
+        monkeypatch.setenv("GROQ_API_KEY", "gsk-test")
+        monkeypatch.setenv("GROQ_BASE_URL", groq.base_url)
+        monkeypatch.setenv("GEMINI_API_KEY", "key-test")
         yield openai, anthropic
 
 
@@ -40,11 +45,12 @@ def test_readme_snippets_run(
 
     for block in blocks:
         exec(compile(block, str(README), "exec"), namespace)  # running the README is the point
-    for name in ("client", "claude", "fake"):
+    for name in ("client", "claude", "groq", "gemini", "fake"):
         namespace[name].close()  # type: ignore[attr-defined]  # the README's clients
 
     printed = capsys.readouterr().out
     assert len(blocks) >= 8
     assert printed.startswith("The sky is blue.\n[Tokens: ")
+    assert "Hi.['openai/gpt-oss-20b'] True" in printed
     assert "=== Thinking ===\nLet me count.\n\n=== Response ===\nThere are 25." in printed
     assert printed.endswith("Hello world\n")
