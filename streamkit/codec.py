@@ -7,14 +7,15 @@ its answer go through one `Decoder`, which gives chunks; an error answer goes th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
 
-from streamkit.errors import DecodeError, ProviderError
+from streamkit.errors import DecodeError, ProviderError, StreamTruncated
 from streamkit.framing import Event, NDJSONFramer, SSEFramer
-from streamkit.jsontext import parse_arguments, scrub
+from streamkit.jsontext import mapped, parse_arguments, parse_json, scrub, unread
+from streamkit.provider_errors import event_error
 from streamkit.schema import StrictRules
 from streamkit.types.chunks import (
     Chunk,
@@ -27,12 +28,25 @@ from streamkit.types.chunks import (
     ToolCallDeltaChunk,
     ToolCallStartChunk,
     plain_text,
+    plain_thinking,
 )
 from streamkit.types.request import ChatRequest
 from streamkit.types.response import StepState
 from streamkit.types.secret import Secret
+from streamkit.types.usage import count
 
-__all__ = ["Capabilities", "Codec", "Decoder", "HttpRequest", "Key", "Model", "Provider"]
+__all__ = [
+    "Capabilities",
+    "Codec",
+    "Decoder",
+    "GrowingCall",
+    "HttpRequest",
+    "Key",
+    "Model",
+    "Provider",
+    "counted",
+    "logprobs",
+]
 
 Key = str | Secret | Callable[[], str]
 """A key, or a callable that gives the current one (rotating tokens); it is asked once a request."""
@@ -83,6 +97,8 @@ class Capabilities:
     """A switch for thinking."""
     thinking_budget: bool = False
     reasoning_effort: bool = False
+    efforts: tuple[str, ...] = ()
+    """The reasoning efforts that it knows, where only these are taken."""
     json: bool = True
     """JSON without a schema."""
     json_schema: bool = True
@@ -95,6 +111,10 @@ class Capabilities:
     """It goes on with a last message that is the assistant's."""
     seed: bool = True
     stop: bool = True
+    most_stops: int | None = None
+    """The most stop texts, where that is known."""
+    most_temperature: float | None = None
+    """The highest temperature, where that is known."""
     top_k: bool = False
     penalties: bool = True
     logprobs: bool = False
@@ -162,6 +182,20 @@ class Model:
     client: Any = None
 
 
+@attrs.define
+class GrowingCall:
+    """A tool call as its pieces come."""
+
+    id: str = ""
+    name: str = ""
+    pieces: list[str] = attrs.field(factory=list)
+
+    @property
+    def text(self) -> str:
+        """The JSON text so far."""
+        return "".join(self.pieces)
+
+
 class Decoder:
     """Events of one answer into chunks; the base of every codec's decoder.
 
@@ -176,6 +210,7 @@ class Decoder:
         self.state = StepState(provider=provider)
         self.finished = False
         self.out: list[Chunk] = []
+        self._cited: set[object] = set()
         self._half: tuple[str, str] | None = None  # kind and first half of a surrogate pair split over two deltas
         self._half_inputs: dict[str, str] = {}  # the same of calls' texts, by id
 
@@ -210,6 +245,50 @@ class Decoder:
         """Decode one event."""
         raise NotImplementedError
 
+    def parsed(self, event: Event) -> Any:
+        """Give the JSON value of an event; None for a sign of life, and for the [DONE] that ends most wires.
+
+        Where an event that is called `error` is no JSON, it is its text. `DecodeError` for any other that is none.
+        """
+        if event.event in _KEEP_ALIVES:
+            return None
+        try:
+            return parse_json(event.data)
+        except DecodeError:
+            text = event.data.strip()
+            if text.startswith("[DONE]"):
+                self.finished = True
+            elif event.event == "error":
+                return text
+            elif text:
+                raise
+        return None
+
+    def parsed_object(self, event: Event) -> Any:
+        """Give the JSON object of an event, None for any other value; raise what an event called `error` says."""
+        value = self.parsed(event)
+        if type(value) is dict:
+            return value
+        if event.event == "error" and not self.finished:
+            raise event_error(self.state.provider, value)
+        return None
+
+    def cut_off(self, before: str) -> StreamTruncated:
+        """Give the error for an answer that ended before what ends it."""
+        return StreamTruncated(
+            f"{self.state.provider}: the answer was cut off before its {before}: "
+            "send the request again, or go on from `partial`"
+        )
+
+    def require_answer(self, part: str, *, there: bool, other: Mapping[str, Any]) -> None:
+        """Raise where there was no part of an answer; `other`, an object that did not belong in it, may say why."""
+        if any(name in other for name in ("message", "detail", "msg", "errors")):
+            raise event_error(self.state.provider, other)
+        if not there:
+            raise StreamTruncated(
+                f"{self.state.provider}: the answer has no {part}, so there is nothing in it: send the request again"
+            )
+
     def text(self, content: str, metadata: Mapping[str, Any] | None = None) -> None:
         """Add visible text."""
         if not content.isascii() or self._half is not None:
@@ -227,7 +306,11 @@ class Decoder:
         if not content.isascii() or self._half is not None:
             content = self._whole("thinking", content)
         if content or metadata:
-            self.out.append(ThinkingChunk(content=content, index=self.index, metadata=metadata or {}))
+            self.out.append(
+                ThinkingChunk(content=content, index=self.index, metadata=metadata)
+                if metadata
+                else plain_thinking(content, self.index)
+            )
             self.index += 1
 
     def tool_start(self, id: str, name: str) -> None:
@@ -273,10 +356,84 @@ class Decoder:
         )
         self.index += 1
 
+    def end_calls(self, calls: Sequence[GrowingCall], reason: str) -> None:
+        """Add the whole calls of an answer that ended for this reason; the last may have lost its arguments by it."""
+        for call in calls:
+            cut = reason == "length" and call is calls[-1] and not call.text.strip()
+            why = "the token limit ended the answer before its arguments" if cut else None
+            self.tool_call(call.id, call.name, call.text, why=why)
+
     def source(self, source: Source) -> None:
         """Add a citation."""
         self.out.append(SourceChunk(source=source, index=self.index))
         self.index += 1
+
+    def cite(
+        self,
+        cited: Mapping[str, Any],
+        read: Collection[str],
+        *,
+        url: str = "",
+        title: str = "",
+        id: str = "",
+        text: str = "",
+        place: Iterable[object] = (),
+    ) -> None:
+        """Add a citation, once: for a place in the text where it names one, else for what it cites.
+
+        What `cited` has beside the fields that are `read` is the source's metadata.
+        """
+        what, where = (url, id) if url or id else (title, text), tuple(place)
+        if not any(what) or (what, where) in self._cited:
+            return
+        self._cited |= {(what, where), (what, ())}
+        self.source(
+            Source(
+                url=url or None,
+                title=title or None,
+                id=id or None,
+                text=text or None,
+                metadata=unread(cited, read),
+            )
+        )
+
+    def keep(self, fields: Mapping[str, Any], read: Collection[str]) -> None:
+        """Keep what the provider says of the answer and no field of ours holds: all that is not in `read`."""
+        kept = self.state.metadata
+        for name, value in unread(fields, read).items():
+            if kept.get(name) != value:
+                kept[name] = value
+                self.changed()
+
+    def keep_more(self, name: str, value: Any, *, grow: bool = False) -> None:
+        """Keep a field that comes again and again: of objects the union, of lists that `grow` all, else the last."""
+        old = self.state.metadata.get(name)
+        if grow and type(value) is type(old) is list:
+            old += scrub(value)
+        elif type(value) is type(old) is dict:
+            self.state.metadata[name] = {**old, **scrub(value)}
+        else:
+            self.state.metadata[name] = scrub(value)
+        self.changed()
+
+    def beside(
+        self, fields: Mapping[str, Any], read: Collection[str], methods: Mapping[str, Callable[[Any, Any], None]]
+    ) -> None:
+        """Read what stands beside the answer, most of it the same in every event: by its method, or `keep_more` it."""
+        kept = self.state.metadata
+        for name, value in fields.items():
+            if value and name not in read and kept.get(name) != value:
+                method = methods.get(name)
+                if method is not None:
+                    method(self, value)
+                else:
+                    self.keep_more(name, value)
+
+    def changed(self) -> None:
+        """Called when what stands beside the answer has changed: by `keep` and `keep_more`, and by a codec's own.
+
+        A decoder with a `Stencil` has it `forget` then.
+        """
 
     def step_finish(self, reason: str) -> None:
         """End the step with the state learnt so far."""
@@ -313,3 +470,30 @@ class Decoder:
         if self._half is not None:
             kind, self._half = self._half[0], None
             (self.text if kind == "text" else self.thinking)("\ufffd")
+
+
+_KEEP_ALIVES = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
+"""What services call events that say nothing but that they are still there."""
+
+
+def logprobs(value: Any) -> dict[str, Any] | None:
+    """Give log probabilities as a chunk's metadata; None where there are none, as in an object of nulls."""
+    there = any(value.values()) if type(value) is dict else value if type(value) is list else None
+    return {"logprobs": scrub(value)} if there else None
+
+
+def counted(raw: Mapping[str, Any], names: Mapping[str, str], *details: str) -> dict[str, int]:
+    """Give the counts of a usage report, and of the objects in these fields of it, by our names (see `Usage`).
+
+    Of those that have one name the first counts that is not 0. The total is the sum where none is reported; without any
+    count there is no total.
+    """
+    counts: dict[str, int] = {}
+    for box in (raw, *(mapped(raw.get(field)) for field in details)):
+        for name, value in box.items():
+            field = names.get(name)
+            if field is not None and not counts.get(field) and (number := count(value)) is not None:
+                counts[field] = number
+    if counts:
+        counts.setdefault("total_tokens", counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0))
+    return counts

@@ -1,8 +1,10 @@
 """What every codec does to put a request into its provider's words.
 
-`post` makes the HTTP request, with the user's headers checked, and `get` the one for a list of models; `merged` gives
-`provider_options` the last word; `objections` says what the provider cannot do, by its `Capabilities`; `CallIds` gives
-tool calls the ids that an API demands, `call_input` their arguments as an object, `result_text` what came of them.
+`refuse` raises what `objections` says the provider cannot do, by its `Capabilities`. `post` makes the HTTP request,
+with the user's headers checked, and `get` the one for a list of models; `given` leaves out what was not asked for,
+`merged` gives `provider_options` the last word. `turns`, `content` and their kin put messages into the forms that
+several APIs share; `CallIds` gives tool calls the ids that an API demands, `call_input` their arguments as an object,
+`result_text` what came of them.
 """
 
 from __future__ import annotations
@@ -10,14 +12,14 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from streamkit.codec import Capabilities, HttpRequest
+from streamkit.codec import Capabilities, HttpRequest, Provider
 from streamkit.errors import ConfigError, printable
 from streamkit.jsontext import parse_arguments, scrub
 from streamkit.schema import StrictRules, offences
-from streamkit.types.messages import FilePart, ImagePart, ToolCallPart, ToolResultPart
+from streamkit.types.messages import FilePart, ImagePart, Message, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
 from streamkit.types.request import ChatRequest, ResponseFormat, Tool
 from streamkit.types.secret import Secret
 
@@ -25,13 +27,26 @@ __all__ = [
     "CallIds",
     "bearer",
     "call_input",
+    "content",
+    "described",
+    "function_call",
     "function_tool",
     "get",
+    "given",
     "image_objections",
+    "is_own",
+    "key_header",
+    "media_objections",
     "merged",
     "objections",
+    "own_thinking",
     "post",
+    "refuse",
     "result_text",
+    "results",
+    "speaks",
+    "system_objections",
+    "turns",
 ]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # what a header's name may be: RFC 9110, section 5.6.2
@@ -46,11 +61,13 @@ def post(
     headers: Mapping[str, str] | None = None,
     secrets: Mapping[str, Secret] | None = None,
     own: Mapping[str, str] | None = None,
+    direct: bool = False,
 ) -> HttpRequest:
     """Give the POST of a JSON body that asks for an event stream; the same bytes for each attempt.
 
     `headers` and `secrets` are the codec's, `own` the user's. The user's win over `headers`, whatever their case. One
-    that carries a credential goes into `secrets`, so that it prints as [REDACTED].
+    that carries a credential goes into `secrets`, so that it prints as [REDACTED]. With `direct` a server of this
+    machine is reached past the proxies of the environment.
 
     Raises:
         ConfigError: `body` is not JSON (NaN and infinity are none); a header of the user's cannot be sent, says how
@@ -71,20 +88,37 @@ def post(
             kept[name] = secret
         else:
             sent[name] = secret.expose()
-    return HttpRequest(url=url, body=_json_bytes(body), headers=sent, secrets=kept)
+    return HttpRequest(
+        url=url, body=_json_bytes(body), headers=sent, secrets=kept, direct=direct and _is_of_this_machine(url)
+    )
 
 
 def get(
-    url: str, *, headers: Mapping[str, str] | None = None, secrets: Mapping[str, Secret] | None = None
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    secrets: Mapping[str, Secret] | None = None,
+    direct: bool = False,
 ) -> HttpRequest:
-    """Give a GET of JSON, as for the names of a provider's models."""
+    """Give a GET of JSON, as for the names of a provider's models. `direct` is as in `post`."""
     sent = {"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})}
-    return HttpRequest(url=url, body=b"", headers=sent, secrets=dict(secrets or {}), method="GET")
+    direct = direct and _is_of_this_machine(url)
+    return HttpRequest(url=url, body=b"", headers=sent, secrets=dict(secrets or {}), method="GET", direct=direct)
+
+
+def _is_of_this_machine(url: str) -> bool:
+    """Whether a proxy could not reach it."""
+    return re.match(r"https?://(localhost|127(\.\d+){3}|\[::1\])(:\d+)?/", url) is not None
 
 
 def bearer(key: Secret | None) -> dict[str, Secret]:
     """Give the header that carries a key after the word Bearer, or none without a key."""
     return {"Authorization": Secret(f"Bearer {key.expose()}")} if key else {}
+
+
+def key_header(name: str, key: Secret | None) -> dict[str, Secret]:
+    """Give the header of this name that carries a key, or none without a key; as Authorization it is a `bearer`."""
+    return bearer(key) if name == "Authorization" or not key else {name: key}
 
 
 def _check_header(name: object, secrets: Mapping[str, Secret]) -> None:
@@ -121,8 +155,16 @@ def _json_bytes(body: Mapping[str, Any]) -> bytes:
     return str(scrub(text)).encode("utf-8")
 
 
+def given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the fields that have a value: what was not asked for is left to the API."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def merged(body: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the body with the user's options: an object is merged into ours, None takes a field out, else replaced."""
+    """Give the body with the user's options, which have the last word.
+
+    An object is merged into ours, None takes a field out, anything else replaces it.
+    """
     whole = dict(body)
     for name, value in options.items():
         ours = whole.get(name)
@@ -131,6 +173,12 @@ def merged(body: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any
         else:
             whole[name] = merged(ours, value) if isinstance(ours, dict) and isinstance(value, Mapping) else value
     return whole
+
+
+def refuse(provider: Provider, objections: Iterable[str]) -> None:
+    """Raise the first objection there is, as a `ConfigError` that names the provider."""
+    for objection in objections:
+        raise ConfigError(f"{provider.name}: {objection}")
 
 
 def objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
@@ -145,6 +193,10 @@ def objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
         yield "it knows no seed: leave it out"
     if request.stop and not can.stop:
         yield "it knows no stop texts: leave them out"
+    if can.most_stops is not None and len(request.stop) > can.most_stops:
+        yield f"{len(request.stop)} stop texts are too many: give at most {can.most_stops}"
+    if can.most_temperature is not None and not 0 <= (request.temperature or 0) <= can.most_temperature:
+        yield f"temperature {request.temperature} is out of range: give one from 0 to {can.most_temperature:g}"
     if (request.frequency_penalty, request.presence_penalty) != (None, None) and not can.penalties:
         yield "it knows no penalties: leave them out"
     if request.logprobs is not None and not can.logprobs:
@@ -167,6 +219,8 @@ def _thinking_objections(request: ChatRequest, can: Capabilities) -> Iterator[st
         yield f"it knows no thinking budget: {instead}"
     if request.reasoning_effort is not None and not can.reasoning_effort:
         yield "it knows no reasoning effort: leave it out"
+    elif request.reasoning_effort is not None and can.efforts and request.reasoning_effort not in can.efforts:
+        yield f"unknown reasoning_effort {request.reasoning_effort!r}: use one of {', '.join(can.efforts)}"
 
 
 def _shape_objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
@@ -257,6 +311,84 @@ def _file_objections(file: FilePart, can: Capabilities) -> Iterator[str]:
         yield "it cites no files by itself: leave citations out, and ask for them in the prompt"
 
 
+def media_objections(request: ChatRequest) -> Iterator[str]:
+    """Give what an API refuses that takes images and files from the user only."""
+    for message in request.messages:
+        if message.role != "user" and any(isinstance(part, (ImagePart, FilePart)) for part in message.content):
+            yield f"images and files can only be sent in a user message, not in one of role {message.role!r}"
+
+
+def system_objections(request: ChatRequest) -> Iterator[str]:
+    """Give what an API refuses whose system text is a field of its own."""
+    if any(not isinstance(part, TextPart) for message in request.system for part in message.content):
+        yield "a system message can hold text only: put images and files into a user message"
+
+
+def turns(
+    messages: Iterable[Message],
+    made: Callable[[Message], list[dict[str, Any]]],
+    *,
+    assistant: str = "assistant",
+    content: str = "content",
+) -> list[dict[str, Any]]:
+    """Give messages as two sides that take turns: neighbours of one side become one turn, what is empty none.
+
+    `made` gives a message's parts; `assistant` is what the API calls the model's side, `content` where the parts stand.
+
+    Raises:
+        ConfigError: nothing is left.
+    """
+    found: list[dict[str, Any]] = []
+    for message in messages:
+        role, parts = assistant if message.role == "assistant" else "user", made(message)
+        if parts and found and found[-1]["role"] == role:
+            found[-1][content] += parts
+        elif parts:
+            found.append({"role": role, content: parts})
+    if not found:
+        raise ConfigError("no messages but empty ones: add one with .user(...)")
+    return found
+
+
+def content(message: Message, *, marks: bool = False) -> str | list[dict[str, Any]]:
+    """Give a message's content in OpenAI's form, which other APIs took over.
+
+    Text alone is a text, as older servers know nothing else; with images or files it is a list of parts. With `marks`
+    it is one, too, where a text is to be cached up to its end.
+    """
+    shown = [part for part in message.content if isinstance(part, (TextPart, ImagePart, FilePart))]
+    marked = marks and any(part.cache for part in shown)
+    if not marked and all(isinstance(part, TextPart) for part in shown):
+        return message.text
+    return [_part(part, marks=marks) for part in shown]
+
+
+def _part(part: TextPart | ImagePart | FilePart, *, marks: bool) -> dict[str, Any]:
+    if isinstance(part, ImagePart):
+        detail = {"detail": part.detail} if part.detail else {}
+        return {"type": "image_url", "image_url": {"url": part.data_url(), **detail}}
+    if isinstance(part, FilePart):
+        return {"type": "file", "file": {"filename": part.name, "file_data": part.data_url()}}
+    mark = {"cache_control": {"type": "ephemeral"}} if marks and part.cache else {}
+    return {"type": "text", "text": part.text, **mark}
+
+
+def speaks(message: Message) -> bool:
+    """Say whether a message is more than results of tools, which most APIs have as messages by themselves."""
+    return not message.content or any(not isinstance(part, ToolResultPart) for part in message.content)
+
+
+def is_own(part: ThinkingPart | ToolCallPart, provider: str) -> bool:
+    """Say whether a provider may be given back what another would not understand: its own, or that of nobody known."""
+    return part.provider in ("", provider)
+
+
+def own_thinking(message: Message, provider: str) -> str:
+    """Give the text of a message's thinking that this provider gave."""
+    thinking = [part for part in message.content if isinstance(part, ThinkingPart)]
+    return "".join([part.text for part in thinking if is_own(part, provider)])
+
+
 class CallIds:
     """The ids of calls and results. Where a service gave none, one is made up for a call and its result, in order."""
 
@@ -277,6 +409,15 @@ class CallIds:
         return result.tool_call_id or (self._waiting.popleft() if self._waiting else "")
 
 
+def results(message: Message, ids: CallIds) -> list[dict[str, Any]]:
+    """Give the results of tools in a message, as messages in OpenAI's form, which other APIs took over."""
+    return [
+        {"role": "tool", "tool_call_id": ids.of_result(part), "content": result_text(part)}
+        for part in message.content
+        if isinstance(part, ToolResultPart)
+    ]
+
+
 def result_text(result: ToolResultPart) -> str:
     """Give what a model is told of a tool's result by an API without a mark for failures: a failure says so itself."""
     if not result.is_error or result.output[:5].lower() == "error":
@@ -290,7 +431,16 @@ def call_input(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"INVALID_JSON": text}
 
 
+def described(tool: Tool) -> dict[str, Any]:
+    """Give a tool's name and description; without a description it has none."""
+    return {"name": tool.name, **({"description": tool.description} if tool.description else {})}
+
+
 def function_tool(tool: Tool) -> dict[str, Any]:
-    """Give a tool as a function in OpenAI's form, which other APIs took over; without a description it has none."""
-    described = {"description": tool.description} if tool.description else {}
-    return {"type": "function", "function": {"name": tool.name, **described, "parameters": tool.parameters}}
+    """Give a tool as a function in OpenAI's form, which other APIs took over."""
+    return {"type": "function", "function": {**described(tool), "parameters": tool.parameters}}
+
+
+def function_call(call: ToolCallPart, id: str) -> dict[str, Any]:
+    """Give a call of a function in the same form."""
+    return {"id": id, "type": "function", "function": {"name": call.name, "arguments": call.input or "{}"}}

@@ -1,7 +1,7 @@
 """JSON as providers send and take it, whatever they do to it.
 
-`parse_json` reads an event, `parse_arguments` a tool call; `said`, `word`, `listed`, `named` and `scrub` read values
-whose type nobody vouches for.
+`parse_json` reads an event, `parse_arguments` a tool call; `said`, `word`, `written`, `listed`, `mapped`, `named`,
+`unread` and `scrub` read values whose type nobody vouches for.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from streamkit.errors import DecodeError, printable
 
-__all__ = ["listed", "named", "parse_arguments", "parse_json", "said", "scrub", "word"]
+__all__ = ["listed", "mapped", "named", "parse_arguments", "parse_json", "said", "scrub", "unread", "word", "written"]
 
 
 def scrub(value: Any) -> Any:
@@ -101,6 +101,11 @@ def listed(value: Any) -> list[Any]:
     return value if type(value) is list else [value]
 
 
+def mapped(value: object) -> Any:
+    """Give the value where it is an object, else an empty one. Any: whoever reads it names its fields."""
+    return value if type(value) is dict else {}
+
+
 def said(value: object) -> str:
     """Give a piece of the answer, "" for None; `DecodeError` for what is no text: a hole must not look whole."""
     if type(value) is str:
@@ -115,6 +120,18 @@ def said(value: object) -> str:
 def word(value: object) -> str:
     """Give a text beside the answer, "" where it is none."""
     return str(scrub(value)) if type(value) is str else ""
+
+
+def written(arguments: Any) -> str:
+    """Give a call's arguments as the JSON text that they are, "" for None; some services send the object itself."""
+    if type(arguments) is str:
+        return arguments
+    return "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
+
+
+def unread(fields: Mapping[str, Any], read: Collection[str]) -> dict[str, Any]:
+    """Give the fields that are not in `read` and say something, as null and what is empty do not."""
+    return {name: scrub(value) for name, value in fields.items() if name not in read and (value or value == 0)}
 
 
 def named(values: Any, field: str) -> list[str]:

@@ -18,6 +18,7 @@ __all__ = ["Stencil"]
 
 _MARK = "the hole in a stencil"
 _LONGEST_PAUSE = 63
+_NOTHING = "\0"  # begins no JSON
 
 
 class Stencil:
@@ -35,6 +36,7 @@ class Stencil:
         "_before",
         "_between",
         "_candidate",
+        "_known",
         "_misses",
         "_padding",
         "_pause",
@@ -52,7 +54,8 @@ class Stencil:
         self._candidate = ""
         self._pause = self._misses = 0  # events not to look at, and how many the next time
         # The text is before + string + between, or before + string + between + string + after where there is padding.
-        self._before = "\0"  # begins no JSON
+        self._before = _NOTHING
+        self._known = _NOTHING  # what was before the hole when the stencil was cut last
         self._between = ""
         self._after: str | None = None
         self._start = self._skip = 0  # the lengths of before and between
@@ -88,12 +91,19 @@ class Stencil:
         opening = re.search(rf'"{re.escape(found[0])}"\s*:\s*"', text)
         before = text[: opening.end()] if opening else ""
         alike, self._candidate = bool(before) and before == self._candidate, before
-        if alike and before != self._before:
+        if alike and before != self._known:
             self._misses = 0
         else:  # perhaps no two are alike (an id before the text, a count behind it), and looking is not worth its price
             self._pause, self._misses = self._misses, min(2 * self._misses + 1, _LONGEST_PAUSE)
         if alike:
             self._cut(found[0], before, text)
+
+    def forget(self) -> None:
+        """Begin anew: what an event says beside its text has changed, and one like those before would change it back.
+
+        To be called while such an event is decoded, so before it is learnt.
+        """
+        self.field, self._before, self._candidate = "", _NOTHING, ""
 
     def _cut(self, field: str, before: str, text: str) -> None:
         _, end = scanstring(text, len(before))
@@ -111,4 +121,5 @@ class Stencil:
             self._pause = _LONGEST_PAUSE
             return
         self.field, self._before, self._between, self._after = field, before, between, after
+        self._known = before
         self._start, self._skip = len(before), len(between)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from streamkit.codec import Decoder
-from streamkit.errors import DecodeError
+from streamkit.codec import Decoder, GrowingCall, counted, logprobs
+from streamkit.errors import DecodeError, ProviderError, StreamTruncated
 from streamkit.framing import Event
-from streamkit.types import Fold, Source, TextChunk, ToolCallChunk, Usage
+from streamkit.types import Fold, Source, SourceChunk, TextChunk, ToolCallChunk, Usage
 
 
 class Echo(Decoder):
@@ -170,6 +170,179 @@ def test_step_finish_says_what_was_learnt() -> None:
         response.response.id,
         response.response.model,
     )
+
+
+# -- what wires have in common
+
+
+@pytest.mark.parametrize(
+    ("event", "expected", "finished"),
+    [
+        (Event('{"a": 1}'), {"a": 1}, False),
+        (Event("[1]"), [1], False),
+        (Event("[DONE]"), None, True),
+        (Event(" [DONE] \n", "error"), None, True),
+        (Event(""), None, False),
+        (Event(" \n"), None, False),
+        (Event("what?", "ping"), None, False),
+        (Event("what?", "keep-alive"), None, False),
+        (Event(" no credit ", "error"), "no credit", False),
+        (Event('{"a": 1}', "error"), {"a": 1}, False),
+    ],
+)
+def test_what_an_event_holds(event: Event, expected: object, finished: bool) -> None:
+    """JSON, or what many services send beside it: [DONE], signs of life, errors as plain words."""
+    decoder = Echo(provider="echo")
+
+    assert (expected, finished) == (decoder.parsed(event), decoder.finished)
+
+
+def test_what_no_event_holds() -> None:
+    """What is not JSON, and none of these, is refused."""
+    with pytest.raises(DecodeError, match="not JSON"):
+        Echo(provider="echo").parsed(Event("what?"))
+
+
+def test_events_that_are_objects() -> None:
+    """Any other value is passed over, unless the event is called an error."""
+    decoder = Echo(provider="echo")
+
+    assert [{"a": 1}, None, None] == [decoder.parsed_object(Event(text)) for text in ('{"a": 1}', "5", "[DONE]")]
+    assert None is decoder.parsed_object(Event("[DONE]", "error"))
+    decoder = Echo(provider="echo")
+    assert {"a": 1} == decoder.parsed_object(Event('{"a": 1}', "error"))
+    with pytest.raises(ProviderError, match="no credit"):
+        decoder.parsed_object(Event("no credit", "error"))
+
+
+def test_a_cut_answer_says_what_is_missing() -> None:
+    """The error names the provider and what did not come."""
+    error = Echo(provider="echo").cut_off("last word")
+
+    assert "echo: the answer was cut off before its last word: send the request again" in str(error)
+
+
+def test_an_answer_without_anything_in_it() -> None:
+    """It is not whole; what came in its place and looks like an error is one."""
+    decoder = Echo(provider="echo")
+    decoder.require_answer("word", there=True, other={"x": 1})
+    with pytest.raises(StreamTruncated, match="echo: the answer has no word"):
+        decoder.require_answer("word", there=False, other={})
+    with pytest.raises(ProviderError, match="no credit"):
+        decoder.require_answer("word", there=True, other={"detail": "no credit"})
+
+
+def test_the_last_call_of_an_answer_that_was_too_long() -> None:
+    """A call that lost its arguments to the token limit is marked; so is no other, and none for another reason."""
+    decoder = Echo(provider="echo")
+    decoder.end_calls([GrowingCall("a", "f"), GrowingCall("b", "f", ["{", "}"]), GrowingCall("c", "f")], "length")
+    decoder.end_calls([GrowingCall("d", "f")], "stop")
+
+    assert [("a", False), ("b", False), ("c", True), ("d", False)] == [
+        (chunk.tool_call_id, "arguments_error" in chunk.metadata)
+        for chunk in decoder.take()
+        if isinstance(chunk, ToolCallChunk)
+    ]
+
+
+class Noting(Echo):
+    """Counts what changed."""
+
+    changes = 0
+
+    def changed(self) -> None:
+        """Something did."""
+        self.changes += 1
+
+    def pages(self, value: Any) -> None:
+        """A field with a method."""
+        self.text(str(value))
+
+
+def test_what_is_kept_beside_the_answer() -> None:
+    """What no field holds is kept; that something changed is told only where it did."""
+    decoder = Noting(provider="echo")
+    for said in ({"id": 1, "a": 1, "b": None}, {"a": 1}, {"a": 0}):
+        decoder.keep(said, {"id"})
+
+    assert ({"a": 0}, 2) == (decoder.state.metadata, decoder.changes)
+
+
+def test_what_comes_again_and_again() -> None:
+    """Objects are put together, lists that grow are, too; of anything else the last counts."""
+    decoder = Noting(provider="echo")
+    for said in ({"a": {"x": 1}, "b": [1], "c": [1], "d": 1}, {"a": {"y": 2}, "b": [2], "c": [2], "d": 2}):
+        for name, value in said.items():
+            decoder.keep_more(name, value, grow=name == "b")
+
+    assert {"a": {"x": 1, "y": 2}, "b": [1, 2], "c": [2], "d": 2} == decoder.state.metadata
+    assert 8 == decoder.changes
+
+
+def test_what_stands_beside_the_answer() -> None:
+    """A field has its method, or is kept; what is read, empty or said before is passed over."""
+    decoder = Noting(provider="echo")
+    for said in ({"id": 1, "pages": 5, "a": 1, "b": 0}, {"a": 1}):
+        decoder.beside(said, {"id"}, {"pages": Noting.pages})
+
+    assert (["5"], {"a": 1}, 1) == ([c.content for c in decoder.take()], decoder.state.metadata, decoder.changes)
+
+
+def test_a_citation_comes_once() -> None:
+    """For a place in the text where it names one, else for what it cites; what is not read is its metadata."""
+    decoder = Echo(provider="echo")
+    for place in ([1, 2], [1, 2], [3, 4], []):
+        decoder.cite({"url": "u", "n": 1, "x": None}, {"url"}, url="u", title="t", place=place)
+    decoder.cite({}, (), title="only", text="x")
+    decoder.cite({}, (), title="only", text="y")
+    decoder.cite({}, (), title="only", text="y")
+    decoder.cite({"n": 1}, ())
+    sources = [chunk.source for chunk in decoder.take() if isinstance(chunk, SourceChunk)]
+
+    page = Source(url="u", title="t", metadata={"n": 1})
+    assert [page, page, Source(title="only", text="x"), Source(title="only", text="y")] == sources
+
+
+@pytest.mark.parametrize(
+    ("value", "there"),
+    [
+        ({"content": [1]}, True),
+        ([1], True),
+        ({"content": None, "refusal": None}, False),
+        ({}, False),
+        ([], False),
+        (None, False),
+        (5, False),
+        ("x", False),
+    ],
+)
+def test_log_probabilities(value: object, there: bool) -> None:
+    """They are metadata where there are any."""
+    assert ({"logprobs": value} if there else None) == logprobs(value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ({}, {}),
+        ({"in": None, "other": 3}, {}),
+        ({"in": 2, "out": 3}, {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}),
+        ({"in": 2, "all": 9}, {"prompt_tokens": 2, "total_tokens": 9}),
+        ({"hit": 0, "more": {"cached": 4}}, {"cache_read_tokens": 4, "total_tokens": 0}),
+        ({"in": "2", "more": 5}, {}),
+    ],
+)
+def test_counts(raw: dict[str, Any], expected: dict[str, int]) -> None:
+    """Counts have our names, wherever they stand; the total is their sum where none is told."""
+    names = {
+        "in": "prompt_tokens",
+        "out": "completion_tokens",
+        "all": "total_tokens",
+        "hit": "cache_read_tokens",
+        "cached": "cache_read_tokens",
+    }
+
+    assert expected == counted(raw, names, "more")
 
 
 def test_the_base_has_no_wire() -> None:

@@ -14,15 +14,28 @@ from streamkit.encoding import (
     CallIds,
     bearer,
     call_input,
+    content,
+    function_call,
     function_tool,
     get,
+    given,
     image_objections,
+    is_own,
+    key_header,
+    media_objections,
     merged,
     objections,
+    own_thinking,
     post,
+    refuse,
     result_text,
+    results,
+    speaks,
+    system_objections,
+    turns,
 )
 from streamkit.errors import ConfigError
+from streamkit.providers import OpenAICompatible
 from streamkit.schema import OPENAI_STRICT, StrictRules
 from streamkit.types import (
     ChatRequest,
@@ -31,10 +44,14 @@ from streamkit.types import (
     Message,
     ResponseFormat,
     Secret,
+    TextPart,
+    ThinkingPart,
     Tool,
     ToolCallPart,
     ToolResultPart,
+    assistant,
     system,
+    tool_result,
     user,
 )
 
@@ -167,6 +184,112 @@ def test_the_key_as_a_bearer() -> None:
     """It stands after the word, in a header that does not print; without a key there is no header."""
     assert {"Authorization": Secret("Bearer k")} == bearer(Secret("k"))
     assert [{}, {}] == [bearer(None), bearer(Secret(""))]
+
+
+def test_the_key_in_another_header() -> None:
+    """It stands there by itself, but for the one header that has the word before it."""
+    assert {"x-key": Secret("k")} == key_header("x-key", Secret("k"))
+    assert {"Authorization": Secret("Bearer k")} == key_header("Authorization", Secret("k"))
+    assert [{}, {}] == [key_header("x-key", None), key_header("x-key", Secret(""))]
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("http://localhost/v1", True),
+        ("http://127.1.2.3:80/v1", True),
+        ("https://[::1]:80/v1", True),
+        ("http://192.168.0.1/v1", False),
+        ("http://localhost.example.com/v1", False),
+        ("http://127.0.0.1.example.com/v1", False),
+    ],
+)
+def test_a_server_of_this_machine_is_reached_past_proxies(url: str, here: bool) -> None:
+    """Where that is wanted; another server never is."""
+    assert [here, here] == [post(url, {}, direct=True).direct, get(url, direct=True).direct]
+    assert [False, False] == [post(url, {}).direct, get(url).direct]
+
+
+def test_a_call_as_a_function() -> None:
+    """Its arguments are its text, an object where there is none."""
+    call = ToolCallPart(id="", name="f", input="")
+
+    assert {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}} == function_call(call, "c")
+    assert '{"a"' == function_call(attrs.evolve(call, input='{"a"'), "c")["function"]["arguments"]
+
+
+# -- messages
+
+PNG = ImagePart(data=b"png")
+PNG_SENT = {"type": "image_url", "image_url": {"url": "data:image/png;base64,cG5n"}}
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([], ""),
+        (["a", "b"], "ab"),
+        ([TextPart(text="a", cache=True)], "a"),
+        (["a", PNG], [{"type": "text", "text": "a"}, PNG_SENT]),
+        (
+            [ImagePart(url="https://u", detail="low")],
+            [{"type": "image_url", "image_url": {"url": "https://u", "detail": "low"}}],
+        ),
+        (
+            [FilePart(data=b"pdf", name="n")],
+            [{"type": "file", "file": {"filename": "n", "file_data": "data:application/pdf;base64,cGRm"}}],
+        ),
+        ([ToolCallPart(id="c", name="f", input=""), ThinkingPart(text="h")], ""),
+    ],
+)
+def test_content(parts: list[Any], expected: object) -> None:
+    """Text alone is a text; with images or files it is a list of parts."""
+    assert expected == content(user(parts))
+
+
+def test_content_with_marks() -> None:
+    """A text that is to be cached is marked where the API knows marks."""
+    marked = content(user([TextPart(text="a", cache=True), "b"]), marks=True)
+
+    assert [
+        {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}},
+        {"type": "text", "text": "b"},
+    ] == marked
+    assert "b" == content(user("b"), marks=True)
+
+
+def test_turns() -> None:
+    """Neighbours of one side become one turn, under the API's own names; what is empty is none."""
+    messages = [user("a"), tool_result("c", "b"), assistant([]), assistant("c"), user([])]
+    parts = {"made": lambda message: [{"role of": message.role} for _ in message.content]}
+
+    assert [
+        {"role": "user", "parts": [{"role of": "user"}, {"role of": "tool"}]},
+        {"role": "model", "parts": [{"role of": "assistant"}]},
+    ] == turns(messages, parts["made"], assistant="model", content="parts")
+    with pytest.raises(ConfigError, match="no messages but empty ones"):
+        turns([user([])], parts["made"])
+
+
+def test_results_are_messages_by_themselves() -> None:
+    """A message of results alone says nothing else; an empty one is a message all the same."""
+    message = user([ToolResultPart(tool_call_id="c", output="24"), "Well?"])
+
+    assert [{"role": "tool", "tool_call_id": "c", "content": "24"}] == results(message, CallIds())
+    assert [True, False, True] == [speaks(message), speaks(tool_result("c", "24")), speaks(user([]))]
+
+
+def test_what_is_given_back_to_whom() -> None:
+    """A provider gets its own thinking, and that of nobody known."""
+    thoughts = [ThinkingPart(text=f"<{name}>", provider=name) for name in ("acme", "other", "")]
+
+    assert "<acme><>" == own_thinking(assistant(["x", *thoughts]), "acme")
+    assert [True, False, True] == [is_own(thought, "acme") for thought in thoughts]
+
+
+def test_what_was_not_asked_for() -> None:
+    """Is left out; what is false, or empty, was asked for."""
+    assert {"a": 0, "b": False, "c": []} == given({"a": 0, "b": False, "c": [], "d": None})
 
 
 @pytest.mark.parametrize(
@@ -305,6 +428,45 @@ def test_what_is_missing_is_refused(capability: str, says: str) -> None:
 def test_what_cannot_be_asked_for(fields: dict[str, Any], can: Capabilities, says: str) -> None:
     """Requests that make no sense to anybody, and what takes two facts to be refused."""
     assert says in "\n".join(objections(attrs.evolve(EVERYTHING, **fields), can))
+
+
+@pytest.mark.parametrize(
+    ("fields", "limits", "says"),
+    [
+        ({"stop": ("a", "b", "c")}, {"most_stops": 2}, "3 stop texts are too many: give at most 2"),
+        ({"temperature": 1.5}, {"most_temperature": 1}, "temperature 1.5 is out of range: give one from 0 to 1"),
+        ({"temperature": -0.1}, {"most_temperature": 1}, "temperature -0.1 is out of range"),
+        ({"reasoning_effort": "x"}, {"efforts": ("low", "high")}, "unknown reasoning_effort 'x': use one of low, high"),
+    ],
+)
+def test_limits(fields: dict[str, Any], limits: dict[str, Any], says: str) -> None:
+    """What is known of a setting's values is held against it; where nothing is, the server says."""
+    request = ChatRequest(model="m", messages=(user("Hi"),), **fields)
+
+    assert [] == list(objections(request, ALL))
+    assert [True] == [said.startswith(says) for said in objections(request, attrs.evolve(ALL, **limits))]
+    assert [] == list(objections(ChatRequest(model="m", messages=request.messages), attrs.evolve(ALL, **limits)))
+
+
+def test_what_is_said_where_only_some_may_say_it() -> None:
+    """Images and files by the user only, and text only by the system, at the APIs that are so."""
+    request = ChatRequest(model="m", messages=(system([PNG]), user([PNG])))  # type: ignore[arg-type]
+
+    assert ["images and files can only be sent in a user message, not in one of role 'system'"] == list(
+        media_objections(request)
+    )
+    assert ["a system message can hold text only: put images and files into a user message"] == list(
+        system_objections(request)
+    )
+    assert [] == [*media_objections(EVERYTHING), *system_objections(EVERYTHING)]
+
+
+def test_the_first_objection_is_the_error() -> None:
+    """It names the provider; without any there is none."""
+    acme = OpenAICompatible(base_url="http://h/v1", name="acme")
+    refuse(acme, [])
+    with pytest.raises(ConfigError, match=r"^acme: no$"):
+        refuse(acme, iter(["no", "never"]))
 
 
 @pytest.mark.parametrize("choice", ["auto", "none", None])

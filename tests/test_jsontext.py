@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamkit import jsontext
 from streamkit.errors import DecodeError
-from streamkit.jsontext import named, parse_arguments, parse_json, said, scrub
+from streamkit.jsontext import mapped, named, parse_arguments, parse_json, said, scrub, unread, written
 from tests.strategies import PROPERTY
 
 
@@ -165,3 +165,24 @@ def test_a_piece_of_an_answer_that_is_no_text(value: object) -> None:
 def test_names_in_a_list(values: object, expected: list[str]) -> None:
     """Texts of one field are given in order; whatever else there is, is skipped."""
     assert expected == named(values, "id")
+
+
+@pytest.mark.parametrize(("value", "expected"), [({"a": 1}, {"a": 1}), ({}, {}), (None, {}), ([], {}), ("a", {})])
+def test_what_is_no_object_is_an_empty_one(value: object, expected: dict[str, Any]) -> None:
+    """Fields can be asked of whatever was sent."""
+    assert expected == mapped(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [('{"a"', '{"a"'), ("", ""), (None, ""), ({"a": "é"}, '{"a": "é"}'), ([1], "[1]"), (0, "0")]
+)
+def test_arguments_as_text(value: object, expected: str) -> None:
+    """Text stays as it is, whatever it is; an object is written as JSON."""
+    assert expected == written(value)
+
+
+def test_what_is_not_read_and_says_something() -> None:
+    """Fields that are read, null and what is empty are left out; what is false or 0 says something."""
+    fields = {"a": 1, "b": None, "c": "", "d": [], "e": {}, "f": 0, "g": False, "h": ["\ud83d"]}
+
+    assert {"f": 0, "g": False, "h": ["\ufffd"]} == unread(fields, {"a"})

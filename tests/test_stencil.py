@@ -154,6 +154,37 @@ def test_after_a_pause_it_is_learnt_all_the_same() -> None:
     assert "yy" == stencil.read(TWO)
 
 
+def test_what_is_forgotten_is_not_read() -> None:
+    """After `forget` nothing is read until two events were alike again."""
+    stencil = learnt(ONE, TWO)
+    stencil.forget()
+    forgotten = [stencil.field, stencil.read(ONE)]
+    for text in (ONE, TWO):
+        forgotten.append(stencil.read(text))
+        stencil.learn(text, json.loads(text))
+
+    assert ["", None, None, None] == forgotten
+    assert "yy" == stencil.read(TWO)
+
+
+def test_what_changes_all_the_time_is_looked_at_ever_less() -> None:
+    """Where each event makes the one before forgotten, learning is given up by and by."""
+    looked: list[Any] = []
+
+    def look(value: Any) -> tuple[str, str] | None:
+        looked.append(value)
+        return plain(value)
+
+    stencil = Stencil(look)
+    for number in range(1000):
+        text = f'{{"a":"x","i":{number}}}'
+        assert None is stencil.read(text)
+        stencil.forget()
+        stencil.learn(text, json.loads(text))
+
+    assert len(looked) < 50
+
+
 def test_numbers_that_json_refuses() -> None:
     """A number that another parser let pass, and json does not, gives no stencil and no error."""
     stencil = Stencil(plain)

@@ -12,7 +12,6 @@ usage) and `message_stop`. The decoder is lenient about order and missing events
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from json.decoder import scanstring  # type: ignore[attr-defined]  # there since Python 2.6, but not in typeshed
@@ -21,10 +20,25 @@ from typing import Any, NoReturn, TypedDict
 import attrs
 
 from streamkit.codec import Capabilities, Decoder, HttpRequest, Provider
-from streamkit.encoding import CallIds, call_input, get, image_objections, merged, objections, post
-from streamkit.errors import ConfigError, DecodeError, ProviderError, StreamTruncated, printable
+from streamkit.encoding import (
+    CallIds,
+    call_input,
+    described,
+    get,
+    given,
+    image_objections,
+    is_own,
+    key_header,
+    merged,
+    objections,
+    post,
+    refuse,
+    system_objections,
+    turns,
+)
+from streamkit.errors import DecodeError, printable
 from streamkit.framing import Event, SSEFramer
-from streamkit.jsontext import named, parse_arguments, parse_json, scrub
+from streamkit.jsontext import listed, mapped, named, parse_arguments, said, scrub, unread, word, written
 from streamkit.provider_errors import event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.schema import OPENAI_STRICT, StrictRules
@@ -34,16 +48,32 @@ from streamkit.types.messages import (
     ImagePart,
     Message,
     Part,
-    RawPart,
     TextPart,
     ThinkingPart,
     ToolCallPart,
     ToolResultPart,
 )
-from streamkit.types.request import ChatRequest
+from streamkit.types.request import ChatRequest, Tool
 from streamkit.types.usage import Usage, count
 
-__all__ = ["DEFAULT_MAX_TOKENS", "DEFAULT_THINKING_BUDGET", "Anthropic", "AnthropicMessages"]
+__all__ = [
+    "CAPABILITIES",
+    "DEFAULT_MAX_TOKENS",
+    "DEFAULT_THINKING_BUDGET",
+    "Anthropic",
+    "AnthropicMessages",
+    "MessagesDecoder",
+    "Quirks",
+]
+
+
+@attrs.frozen(kw_only=True)
+class Quirks:
+    """What a service does its own way on this wire. The defaults are Anthropic's."""
+
+    key_header: str = "x-api-key"
+    """The header that carries the key; in Authorization it stands after the word Bearer."""
+
 
 DEFAULT_MAX_TOKENS = 4096
 """Tokens of the answer where the request names no limit (the API demands one); what thinking may use comes on top."""
@@ -53,17 +83,6 @@ DEFAULT_THINKING_BUDGET = 4096
 
 _MIN_THINKING_BUDGET = 1024
 _VERSION = "2023-06-01"
-_EFFORTS = ("low", "medium", "high", "xhigh", "max")
-_FINISH_REASONS = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
-"""Ours by Anthropic's. Any other, `pause_turn` (send the messages back to go on) among them, is "other"."""
-
 
 _SCHEMA_RULES = StrictRules(
     always=True,
@@ -83,7 +102,7 @@ _SCHEMA_RULES = StrictRules(
 )
 """https://platform.claude.com/docs/en/build-with-claude/structured-outputs, "JSON Schema limitations"."""
 
-_CAPABILITIES = Capabilities(
+CAPABILITIES = Capabilities(
     parallel_tool_calls=True,
     tool_result_images=True,
     image_bytes=10 * 2**20 // 4 * 3,  # the API counts 10 MiB of base64
@@ -92,25 +111,27 @@ _CAPABILITIES = Capabilities(
     thinking=True,
     thinking_budget=True,
     reasoning_effort=True,
+    efforts=("low", "medium", "high", "xhigh", "max"),
     json=False,
     schema_rules=_SCHEMA_RULES,
     prompt_caching=True,
     prefill=True,
     seed=False,
+    most_temperature=1,
     top_k=True,
     penalties=False,
 )
+"""What can be asked of Anthropic's own API."""
 
 
+@attrs.frozen(kw_only=True)
 class AnthropicMessages:
     """The wire format of `POST /v1/messages`. Stateless; share it between any number of threads."""
 
+    quirks: Quirks = Quirks()
+    capabilities: Capabilities = CAPABILITIES
     framer = SSEFramer
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the API can do."""
-        return _CAPABILITIES
+    error = staticmethod(status_error)
 
     def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
         """Put a request into the API's words.
@@ -120,25 +141,20 @@ class AnthropicMessages:
         at the end of a last message that is the assistant's. Thinking without a budget has `DEFAULT_THINKING_BUDGET`
         tokens; with a reasoning effort instead of a budget, and for the models that know no other kind, it is adaptive.
         `prompt_caching` puts one cache mark at the end of the system text, else of the tools, else of the user's last
-        message, and a part's `cache` one at its end: four at most.
-
-        `provider_options` are the API's own fields and have the last word: an object in them is merged into ours, None
-        takes a field out, anything else replaces it.
+        message, and a part's `cache` one at its end: four at most. `provider_options`, the API's own fields, have the
+        last word (see `encoding.merged`).
 
         Raises:
             ConfigError: for what the API refuses or does not know.
         """
-        for objection in _objections(request):
-            raise ConfigError(f"{provider.name}: {objection}")
+        refuse(provider, _objections(request, self.capabilities))
         body = _body(request, provider.name)
-        for objection in _body_objections(request, body):
-            raise ConfigError(f"{provider.name}: {objection}")
-        key = provider.secret()
+        refuse(provider, _body_objections(request, body))
         return post(
-            provider.base_url.removesuffix("/v1") + "/v1/messages",
+            _url(provider, "/v1/messages"),
             merged(body, request.provider_options),
             headers={"anthropic-version": _VERSION},
-            secrets={"x-api-key": key} if key else {},
+            secrets=key_header(self.quirks.key_header, provider.secret()),
             own=request.headers,
         )
 
@@ -148,20 +164,15 @@ class AnthropicMessages:
 
     def list_models(self, provider: Provider) -> HttpRequest:
         """Give the request for the names of the models; the page is the largest there is."""
-        key = provider.secret()
         return get(
-            provider.base_url.removesuffix("/v1") + "/v1/models?limit=1000",
+            _url(provider, "/v1/models?limit=1000"),
             headers={"anthropic-version": _VERSION},
-            secrets={"x-api-key": key} if key else {},
+            secrets=key_header(self.quirks.key_header, provider.secret()),
         )
 
     def model_names(self, answer: Any) -> list[str]:
-        """Give the names in the JSON value that answers `list_models`."""
-        return named(answer.get("data") if type(answer) is dict else None, "id")
-
-    def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-        """Give the error for an answer of this status."""
-        return status_error(provider, status, headers, body)
+        """Give the names in a list of models."""
+        return named(mapped(answer).get("data"), "id")
 
 
 class Anthropic(KeyedProvider):
@@ -172,37 +183,29 @@ class Anthropic(KeyedProvider):
     base_url_variable = "ANTHROPIC_BASE_URL"
     default_base_url = "https://api.anthropic.com"
     usual_model = "claude-sonnet-4-20250514"
-
-    @property
-    def codec(self) -> AnthropicMessages:
-        """The Messages API."""
-        return _MESSAGES
+    codec = AnthropicMessages()
 
 
-_MESSAGES = AnthropicMessages()
+def _url(provider: Provider, path: str) -> str:
+    return provider.base_url.removesuffix("/v1") + path
 
 
 # -- the request
 
 
-def _objections(request: ChatRequest) -> Iterator[str]:
+def _objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
     """What the API would refuse, or does not know, each with what to do instead."""
-    yield from objections(request, _CAPABILITIES)
-    if request.temperature is not None and not 0 <= request.temperature <= 1:
-        yield f"temperature {request.temperature} is out of range: give one from 0 to 1"
+    yield from objections(request, can)
+    yield from system_objections(request)
     if request.max_tokens is not None and request.max_tokens < 1:
         yield f"max_tokens {request.max_tokens} leaves no answer: give at least 1"
     if any(not text.strip() for text in request.stop):
         yield "a stop sequence of white space alone is refused: give one with other characters"
-    if request.reasoning_effort is not None and request.reasoning_effort not in _EFFORTS:
-        yield f"unknown reasoning_effort {request.reasoning_effort!r}: use one of {', '.join(_EFFORTS)}"
     if _thinks(request):
         yield from _thinking_objections(request)
     yield from _model_objections(request)
     for part in (part for message in request.messages for part in message.content if isinstance(part, FilePart)):
-        yield from _document_objections(part, schema=_wants_schema(request))
-    if any(not isinstance(part, TextPart) for message in request.system for part in message.content):
-        yield "a system message can hold text only: put images and files into a user message"
+        yield from _document_objections(part, can, schema=_wants_schema(request))
 
 
 def _wants_schema(request: ChatRequest) -> bool:
@@ -230,11 +233,11 @@ def _model_objections(request: ChatRequest) -> Iterator[str]:
             yield f"{model} takes no {name}: leave it out"
 
 
-def _document_objections(part: FilePart, *, schema: bool) -> Iterator[str]:
+def _document_objections(part: FilePart, can: Capabilities, *, schema: bool) -> Iterator[str]:
     kind, name = part.media_type, printable(part.name, 100)
     if _is_image(part):
         if part.data:
-            yield from image_objections(ImagePart(data=part.data, media_type=kind), _CAPABILITIES)
+            yield from image_objections(ImagePart(data=part.data, media_type=kind), can)
     elif kind != "application/pdf" and part.url is not None:
         yield f"it fetches PDFs and images only, not {kind}: send the text of {name}"
     elif kind != "application/pdf" and not _TEXT_TYPE.fullmatch(kind):
@@ -317,13 +320,13 @@ def _body(request: ChatRequest, provider: str) -> dict[str, Any]:
         "top_p": request.top_p,
         "top_k": request.top_k,
         "stop_sequences": list(request.stop) or None,
-        "tools": [_tool(tool.name, tool.description, tool.parameters) for tool in request.tools] or None,
+        "tools": [_tool(tool) for tool in request.tools] or None,
         "tool_choice": _tool_choice(request),
         "thinking": _thinking(request),
         "output_config": _output_config(request) or None,
         "stream": True,
     }
-    body = {name: value for name, value in fields.items() if value is not None}
+    body = given(fields)
     if request.prompt_caching:
         _mark_for_caching(body)
     return body
@@ -354,9 +357,8 @@ def _output_config(request: ChatRequest) -> dict[str, Any]:
     return config
 
 
-def _tool(name: str, description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    described = {"description": description} if description else {}
-    return {"name": name, **described, "input_schema": schema}
+def _tool(tool: Tool) -> dict[str, Any]:
+    return {**described(tool), "input_schema": tool.parameters}
 
 
 def _tool_choice(request: ChatRequest) -> dict[str, Any] | None:
@@ -388,22 +390,16 @@ def _system(messages: tuple[Message, ...]) -> list[dict[str, Any]] | None:
 
 
 def _messages(request: ChatRequest, provider: str) -> list[dict[str, Any]]:
-    """Two sides take turns: neighbours of one side become one message."""
-    turns: list[dict[str, Any]] = []
     ids = CallIds()
-    for message in request.conversation:
-        role = "assistant" if message.role == "assistant" else "user"
-        blocks = [block for part in message.content if (block := _block(part, ids, provider)) is not None]
-        if blocks and turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += blocks
-        elif blocks:
-            turns.append({"role": role, "content": blocks})
-    if not turns:
-        raise ConfigError("no messages but empty ones: add one with .user(...)")
-    for turn in turns:
+
+    def blocks(message: Message) -> list[dict[str, Any]]:
+        return [block for part in message.content if (block := _block(part, ids, provider)) is not None]
+
+    found = turns(request.conversation, blocks)
+    for turn in found:
         turn["content"].sort(key=lambda block: block.get("type") != "tool_result")  # the API wants results first
-    _trim_prefill(turns)
-    return turns
+    _trim_prefill(found)
+    return found
 
 
 def _trim_prefill(turns: list[dict[str, Any]]) -> None:
@@ -430,13 +426,14 @@ def _block(part: Part, ids: CallIds, provider: str) -> dict[str, Any] | None:
     if isinstance(part, FilePart):
         return _document(part)
     if isinstance(part, ThinkingPart):
-        return _thinking_block(part) if part.provider in ("", provider) else None
+        return _thinking_block(part) if is_own(part, provider) else None
     if isinstance(part, ToolCallPart):
         call = {"type": "tool_use", "id": _plain_id(ids.of_call(part)), "name": part.name}
         return {**call, "input": call_input(part.input)}
     if isinstance(part, ToolResultPart):
         return _tool_result(part, _plain_id(ids.of_result(part)))
-    return _raw_block(part)
+    # Blocks that users have from the anthropic package bear its name.
+    return dict(part.block) if part.provider in (provider, Anthropic.name) else None
 
 
 def _marked(block: dict[str, Any], *, cache: bool) -> dict[str, Any]:
@@ -490,11 +487,20 @@ def _tool_result(part: ToolResultPart, id: str) -> dict[str, Any]:
     return _marked({**block, "is_error": True} if part.is_error else block, cache=part.cache)
 
 
-def _raw_block(part: RawPart) -> dict[str, Any] | None:
-    return dict(part.block) if part.provider == Anthropic.name else None
+# -- the answer
 
 
-# -- the answer: the fields that are read, which may hold anything
+_FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+"""Ours by Anthropic's. Any other, `pause_turn` (send the messages back to go on) among them, is "other"."""
+
+# The fields that are read of an event, which may hold anything.
 
 
 class _Event(TypedDict, total=False):
@@ -537,7 +543,7 @@ class _Delta(TypedDict, total=False):
 
 @attrs.define
 class _Block:
-    """A block that has begun and whose end brings a chunk of its own: any but text."""
+    """A block that has begun and whose end brings a chunk of its own: any but text without citations."""
 
     kind: str
     start: dict[str, Any]
@@ -560,11 +566,7 @@ class _Block:
 
     def input(self) -> str:
         """The JSON text of a tool's input: what the deltas brought, else what the start did."""
-        given = self.start.get("input")
-        text = "".join(self.pieces.get("partial_json", ()))
-        if text or not given:
-            return text
-        return given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        return "".join(self.pieces.get("partial_json", ())) or written(self.start.get("input") or None)
 
     def merge(self, delta: Mapping[str, Any]) -> None:
         """Add what a delta brings to a raw block, whatever its fields are called."""
@@ -612,6 +614,7 @@ class MessagesDecoder(Decoder):
         self._usage: dict[str, Any] = {}
         self._plain_start = "\0"  # begins no JSON
         self._plain_thinks = False
+        self._uncited = False  # the block before was text without citations
 
     def event(self, event: Event) -> None:
         """Decode one event.
@@ -626,14 +629,32 @@ class MessagesDecoder(Decoder):
             if plain is not None:
                 (self.thinking if self._plain_thinks else self.text)(plain)
                 return
+        self._event(event)
+
+    def end(self) -> list[Chunk]:
+        """Give the last chunks of a complete answer.
+
+        Raises:
+            StreamTruncated: the body ended before `message_stop` and without a stop reason.
+        """
+        reason = self.state.raw_finish_reason
+        if reason is None and not self._stopped:
+            raise self.cut_off("message_stop")
         try:
-            value = parse_json(text)
-        except DecodeError:
-            self._not_json(event)
+            for index in list(self._open):
+                self._close(index)
+        except RecursionError:  # what can be parsed can still be too deep to be walked
+            raise DecodeError(f"{self.state.provider}: a block of the answer is nested too deeply to be read") from None
+        self.step_finish(_FINISH_REASONS.get(reason or "", "other"))
+        return self.take()
+
+    # -- an event
+
+    def _event(self, event: Event) -> None:
+        value = self.parsed_object(event)
+        if value is None:
             return
         data: _Event = value
-        if type(value) is not dict:
-            return
         kind = data.get("type")
         # By what the JSON says; by the event's name where that says nothing known.
         method = (_EVENTS.get(kind) if type(kind) is str else None) or _EVENTS.get(event.event)
@@ -644,42 +665,20 @@ class MessagesDecoder(Decoder):
         elif kind == "message":
             self.message(value)
 
-    def end(self) -> list[Chunk]:
-        """Give the last chunks of a complete answer.
-
-        Raises:
-            StreamTruncated: the body ended before `message_stop` and without a stop reason.
-        """
-        reason = self.state.raw_finish_reason
-        if reason is None and not self._stopped:
-            raise StreamTruncated(
-                f"{self.state.provider}: the answer was cut off before its message_stop: "
-                "send the request again, or go on from `partial`"
-            )
-        try:
-            for index in list(self._open):
-                self._close(index)
-        except RecursionError:  # what can be parsed can still be too deep to be walked
-            raise DecodeError(f"{self.state.provider}: a block of the answer is nested too deeply to be read") from None
-        self.step_finish(_FINISH_REASONS.get(reason or "", "other"))
-        return self.take()
-
-    # -- events
-
     def message_start(self, data: _Event) -> None:
         """The answer begins."""
-        message = _object(data.get("message"))
+        message = mapped(data.get("message"))
         self._begun = True
-        self.state.id = _word(message.get("id")) or self.state.id
-        self.state.model = _word(message.get("model")) or self.state.model
+        self.state.id = word(message.get("id")) or self.state.id
+        self.state.model = word(message.get("model")) or self.state.model
         self._report(message.get("usage"), nulls=True)
-        self._keep(message)
+        self.keep(message, _READ)
 
     def content_block_start(self, data: _Event) -> None:
         """A block begins; one still open under its index has lost its end."""
         index = self._index(data, self._last + 1)
-        block = _object(data.get("content_block"))
-        kind = _word(block.get("type"))
+        block = mapped(data.get("content_block"))
+        kind = word(block.get("type"))
         self._begun = True
         self._last = index
         unfinished = self._open.get(index)
@@ -687,7 +686,8 @@ class MessagesDecoder(Decoder):
             return  # said again
         self._close(index)
         self._plain_start = "\0"
-        start = _STARTS.get(kind or "")
+        self._uncited = self._uncited and kind == "text"
+        start = _STARTS.get(kind)
         if start is not None:
             start(self, index, block)
         elif kind:
@@ -698,7 +698,7 @@ class MessagesDecoder(Decoder):
         index = data.get("index")
         if type(index) is not int:
             index = self._last
-        delta = _object(data.get("delta"))
+        delta = mapped(data.get("delta"))
         block = self._open.get(index)
         if block is not None and block.is_raw:
             block.merge(delta)
@@ -719,26 +719,26 @@ class MessagesDecoder(Decoder):
 
     def message_delta(self, data: _Event) -> None:
         """The answer's stop reason, and its usage so far."""
-        delta = _object(data.get("delta"))
-        self.state.raw_finish_reason = _word(delta.get("stop_reason")) or self.state.raw_finish_reason
+        delta = mapped(data.get("delta"))
+        self.state.raw_finish_reason = word(delta.get("stop_reason")) or self.state.raw_finish_reason
         self._report(data.get("usage"))
-        self._keep(delta)
-        self._keep(data)
+        self.keep(delta, _READ)
+        self.keep(data, _READ)
 
     def message_stop(self, data: _Event) -> None:
         """The answer is complete, if there was one."""
         self.finished = True
         self._stopped = self._begun or self.index > self._first
-        self._keep(data)
+        self.keep(data, _READ)
 
     def message(self, data: Mapping[str, Any]) -> None:
         """A whole answer at once, from a server that does not stream."""
         self.message_start({"message": data})
-        self.state.raw_finish_reason = _word(data.get("stop_reason"))
+        self.state.raw_finish_reason = word(data.get("stop_reason")) or None
         content = data.get("content")
         if isinstance(content, str):
             content = [{"type": "text", "text": content}]
-        for index, block in enumerate(_list(content)):
+        for index, block in enumerate(listed(content)):
             self.content_block_start({"index": index, "content_block": block})
             self._close(index)
         self.finished = self._stopped = True
@@ -755,34 +755,42 @@ class MessagesDecoder(Decoder):
 
     def text_start(self, index: int, block: _BlockStart) -> None:
         """Visible text; its deltas stand by themselves."""
+        if self._uncited and type(block.get("citations")) is list:
+            self.text("", {"citations": []})  # the citations of this block are not of the text before it
+        self._uncited = True
         self._expect_plain(index, "text")
-        self.text(_said(block.get("text")))
-        for citation in _list(block.get("citations")):
-            self._cite(citation)
+        self.text(said(block.get("text")))
+        for citation in listed(block.get("citations")):
+            self._cite(index, citation)
 
     def thinking_start(self, index: int, block: _BlockStart) -> None:
         """Thinking; its signature goes out at its end, as the end of what it signs."""
         self._open[index] = _Block("thinking", {"signature": block.get("signature")})
         self._expect_plain(index, "thinking")
-        self.thinking(_said(block.get("thinking")))
+        self.thinking(said(block.get("thinking")))
 
     def redacted_thinking_start(self, index: int, block: _BlockStart) -> None:
         """Thinking that is kept secret."""
-        data = _word(block.get("data"))
+        data = word(block.get("data"))
         if data:
             self.thinking("", {"redacted": data})
 
     def tool_use_start(self, index: int, block: _BlockStart) -> None:
         """A call for the client."""
-        id, name = _word(block.get("id")) or "", _word(block.get("name")) or ""
+        id, name = word(block.get("id")), word(block.get("name"))
         self._open[index] = _Block("tool_use", {"id": id, "name": name, "input": block.get("input")})
         self.tool_start(id, name)
 
     # -- blocks that end
 
+    def text_stop(self, index: int, block: _Block) -> None:
+        """The citations end the text that they are of, for the next turn."""
+        self._uncited = False
+        self.text("", {"citations": block.start["citations"]})
+
     def thinking_stop(self, index: int, block: _Block) -> None:
         """The signature ends the thinking that it signs."""
-        signature = _word(block.start["signature"])
+        signature = word(block.start["signature"])
         if signature:
             self.thinking("", {"signature": signature})
 
@@ -796,23 +804,23 @@ class MessagesDecoder(Decoder):
 
     def raw_stop(self, index: int, block: _Block) -> None:
         """A block that only Anthropic understands, kept for the next turn."""
-        self.text("", {"raw_block": scrub(block.whole()), "provider": Anthropic.name})
+        self.text("", {"raw_block": scrub(block.whole()), "provider": self.state.provider})
         if block.kind == "fallback":  # another model goes on with the answer
-            self.state.model = _word(_object(block.start.get("to")).get("model")) or self.state.model
+            self.state.model = word(mapped(block.start.get("to")).get("model")) or self.state.model
 
     # -- deltas
 
     def text_delta(self, index: int, delta: _Delta) -> None:
         """More visible text."""
-        self.text(_said(delta.get("text")))
+        self.text(said(delta.get("text")))
 
     def thinking_delta(self, index: int, delta: _Delta) -> None:
         """More thinking."""
-        self.thinking(_said(delta.get("thinking")))
+        self.thinking(said(delta.get("thinking")))
 
     def signature_delta(self, index: int, delta: _Delta) -> None:
         """The signature of the thinking."""
-        signature = _word(delta.get("signature"))
+        signature = word(delta.get("signature"))
         block = self._open.get(index)
         if signature and block is not None:
             block.start["signature"] = signature
@@ -821,7 +829,7 @@ class MessagesDecoder(Decoder):
 
     def input_json_delta(self, index: int, delta: _Delta) -> None:
         """More of a call's input."""
-        fragment = _said(delta.get("partial_json"))
+        fragment = said(delta.get("partial_json"))
         block = self._open.get(index)
         if not fragment:
             return
@@ -831,20 +839,10 @@ class MessagesDecoder(Decoder):
         self.tool_delta(block.start["id"], fragment)
 
     def citations_delta(self, index: int, delta: _Delta) -> None:
-        """Where a statement comes from."""
-        self._cite(delta.get("citation"))
+        """Where a statement comes from; it may be said before the statement is."""
+        self._cite(index, delta.get("citation"))
 
     # -- private
-
-    def _not_json(self, event: Event) -> None:
-        """Some gateways end in OpenAI's [DONE], report errors as plain text, or send empty events as a sign of life."""
-        text = event.data.strip()
-        if event.event == "error":
-            raise event_error(self.state.provider, text)
-        if text == "[DONE]":
-            self.finished = True
-        elif text and event.event not in _KEEP_ALIVES:
-            parse_json(event.data)  # for its error
 
     def _expect_plain(self, index: int, field: str) -> None:
         """Say how the plain deltas of this block will begin, in Anthropic's own spelling."""
@@ -862,40 +860,36 @@ class MessagesDecoder(Decoder):
         if block is not None:
             _STOPS.get(block.kind, MessagesDecoder.raw_stop)(self, index, block)
 
-    def _cite(self, citation: object) -> None:
-        said = {name: scrub(value) for name, value in _object(citation).items() if value is not None}
-        if said:
+    def _cite(self, index: int, citation: object) -> None:
+        cited = mapped(citation)
+        if any(value is not None for value in cited.values()):
             self.source(
                 Source(
-                    url=_word(said.get("url")),
-                    title=_word(said.get("title")) or _word(said.get("document_title")),
-                    id=_word(said.get("source")) or _word(said.get("file_id")),
-                    text=_word(said.get("cited_text")),
-                    metadata={name: value for name, value in said.items() if name not in _SOURCE_FIELDS},
+                    url=word(cited.get("url")) or None,
+                    title=word(cited.get("title")) or word(cited.get("document_title")) or None,
+                    id=word(cited.get("source")) or word(cited.get("file_id")) or None,
+                    text=word(cited.get("cited_text")) or None,
+                    metadata=unread(cited, _READ_OF_SOURCE),
                 )
             )
+            block = self._open.setdefault(index, _Block("text", {"citations": []}))
+            if block.kind == "text":
+                block.start["citations"].append(scrub(cited))
 
     def _report(self, usage: object, *, nulls: bool = False) -> None:
         """Take counts. They are of the whole answer so far: each replaces its earlier value, null replaces none."""
-        fields = {name: value for name, value in _object(usage).items() if value is not None}
+        fields = {name: value for name, value in mapped(usage).items() if value is not None}
         if nulls:
-            fields = {**_object(usage), **self._usage, **fields}
+            fields = {**mapped(usage), **self._usage, **fields}
         if fields:
             self._usage |= scrub(fields)
             self.state.usage = _usage(self._usage)
             if "iterations" in fields:
                 self.state.metadata["iterations"] = self._usage["iterations"]
 
-    def _keep(self, fields: Mapping[str, Any]) -> None:
-        """Keep what the provider says of the answer and no field of ours holds."""
-        for name, value in fields.items():
-            if value is not None and name not in _MODELLED:
-                self.state.metadata[name] = scrub(value)
 
-
-_KEEP_ALIVES = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
-_MODELLED = frozenset({"type", "id", "role", "model", "content", "stop_reason", "usage", "message", "delta", "index"})
-_SOURCE_FIELDS = frozenset({"url", "title", "document_title", "source", "file_id", "cited_text"})
+_READ = frozenset({"type", "id", "role", "model", "content", "stop_reason", "usage", "message", "delta", "index"})
+_READ_OF_SOURCE = frozenset({"url", "title", "document_title", "source", "file_id", "cited_text"})
 
 _EVENTS: dict[str, Callable[[MessagesDecoder, _Event], None]] = {
     "message_start": MessagesDecoder.message_start,
@@ -915,6 +909,7 @@ _STARTS: dict[str, Callable[[MessagesDecoder, int, _BlockStart], None]] = {
 }
 
 _STOPS: dict[str, Callable[[MessagesDecoder, int, _Block], None]] = {
+    "text": MessagesDecoder.text_stop,
     "thinking": MessagesDecoder.thinking_stop,
     "tool_use": MessagesDecoder.tool_use_stop,
 }
@@ -957,7 +952,7 @@ def _usage(raw: Mapping[str, Any]) -> Usage:
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=prompt + completion,
-        reasoning_tokens=count(_object(raw.get("output_tokens_details")).get("thinking_tokens")) or 0,
+        reasoning_tokens=count(mapped(raw.get("output_tokens_details")).get("thinking_tokens")) or 0,
         cache_read_tokens=read,
         cache_write_tokens=written,
         raw=dict(raw),
@@ -967,31 +962,3 @@ def _usage(raw: Mapping[str, Any]) -> Usage:
 
 _CACHE_READ = "cache_read_input_tokens"
 _CACHE_WRITTEN = "cache_creation_input_tokens"
-
-
-def _said(value: object) -> str:
-    """A piece of the answer. What is no text is not dropped: an answer with a hole must not look whole."""
-    if type(value) is str:
-        return value
-    if value is None:
-        return ""
-    raise DecodeError(
-        f"the provider sent {type(value).__name__} where the answer's text belongs", event=printable(str(value))
-    )
-
-
-def _word(value: object) -> str | None:
-    """A text beside the answer, None where it is none."""
-    if not isinstance(value, str):
-        return None
-    text: str = scrub(value)
-    return text
-
-
-def _object(value: object) -> Any:
-    """The value where it is a JSON object, else an empty one. Any: whoever reads it names its fields."""
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

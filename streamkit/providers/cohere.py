@@ -12,61 +12,66 @@ and strict about the end: only `message-end` makes an answer complete.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
-from streamkit.codec import Capabilities, Decoder, HttpRequest, Provider
-from streamkit.encoding import CallIds, bearer, function_tool, get, merged, objections, post, result_text
-from streamkit.errors import ConfigError, DecodeError, ProviderError, StreamTruncated, printable
+from streamkit.codec import Capabilities, Decoder, GrowingCall, HttpRequest, Provider, logprobs
+from streamkit.encoding import (
+    CallIds,
+    bearer,
+    content,
+    function_call,
+    function_tool,
+    get,
+    given,
+    is_own,
+    media_objections,
+    merged,
+    objections,
+    post,
+    refuse,
+    results,
+    speaks,
+)
+from streamkit.errors import DecodeError, ProviderError, printable
 from streamkit.framing import Event, SSEFramer
-from streamkit.jsontext import listed, parse_json, said, scrub, word
+from streamkit.jsontext import listed, mapped, named, parse_json, said, scrub, unread, word, written
 from streamkit.provider_errors import event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.stencil import Stencil
 from streamkit.types.chunks import Chunk, Source
-from streamkit.types.messages import (
-    ImagePart,
-    Message,
-    Part,
-    RawPart,
-    TextPart,
-    ThinkingPart,
-    ToolCallPart,
-    ToolResultPart,
-)
+from streamkit.types.messages import Message, RawPart, ThinkingPart, ToolCallPart
 from streamkit.types.request import ChatRequest, ResponseFormat
 from streamkit.types.usage import Usage, count
 
-__all__ = ["Cohere", "CohereChat", "CohereDecoder"]
+__all__ = ["CAPABILITIES", "Cohere", "CohereChat", "CohereDecoder"]
 
-_MOST_STOPS = 5
-
-CAPABILITIES = Capabilities(named_tool=False, thinking=True, thinking_budget=True, top_k=True, logprobs=True)
+CAPABILITIES = Capabilities(
+    named_tool=False, thinking=True, thinking_budget=True, most_stops=5, top_k=True, logprobs=True
+)
 """What the API can do; a model may know less."""
 
 
+@attrs.frozen(kw_only=True)
 class CohereChat:
     """The wire format of `POST /v2/chat`. Stateless; share it between any number of threads."""
 
+    capabilities: Capabilities = CAPABILITIES
     framer = SSEFramer
-    capabilities = CAPABILITIES
 
     def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
         """Put a request into the API's words.
 
         Thinking and the plan of tool calls go back where this provider gave them; other providers' are left out.
-        `prompt_caching` asks for nothing: it is automatic here. `provider_options` are the API's own fields
-        (`documents`, `citation_options`, `safety_mode`, `strict_tools`, …) and have the last word: an object in them is
-        merged into ours, None takes a field out, anything else replaces it.
+        `prompt_caching` asks for nothing: it is automatic here. `provider_options`, the API's own fields (`documents`,
+        `citation_options`, `safety_mode`, `strict_tools`, …), have the last word (see `encoding.merged`).
 
         Raises:
             ConfigError: for what the API does not know or cannot do.
         """
-        for objection in _objections(request):
-            raise ConfigError(f"{provider.name}: {objection}")
+        refuse(provider, _objections(request, self.capabilities))
         return post(
             _url(provider, "/v2/chat"),
             merged(_body(request, provider.name), request.provider_options),
@@ -84,8 +89,7 @@ class CohereChat:
 
     def model_names(self, answer: Any) -> list[str]:
         """Give the names in a list of models."""
-        models = answer.get("models") if type(answer) is dict else None
-        return [name for model in listed(models) if type(model) is dict and (name := word(model.get("name")))]
+        return named(mapped(answer).get("models"), "name")
 
     def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """Give the error for an answer of this status. The request's id may stand in the body only."""
@@ -104,14 +108,7 @@ class Cohere(KeyedProvider):
     base_url_variable = "CO_API_URL"
     default_base_url = "https://api.cohere.com"
     usual_model = "command-a-03-2025"
-
-    @property
-    def codec(self) -> CohereChat:
-        """The second version of the chat API."""
-        return _CHAT
-
-
-_CHAT = CohereChat()
+    codec = CohereChat()
 
 
 def _url(provider: Provider, path: str) -> str:
@@ -128,15 +125,14 @@ def _identified(failure: ProviderError, value: Any) -> ProviderError:
 # -- the request
 
 
-def _objections(request: ChatRequest) -> Iterator[str]:
+def _objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
     """What the API would refuse, or does not know, each with what to do instead."""
-    yield from objections(request, CAPABILITIES)
+    yield from objections(request, can)
+    yield from media_objections(request)
     if request.logprobs:
         yield "it gives no alternatives to a token: use logprobs 0"
     if request.thinking_budget is not None and request.thinking_budget < 1:
         yield f"a thinking budget of {request.thinking_budget} tokens is refused: give at least 1"
-    if len(request.stop) > _MOST_STOPS:
-        yield f"{len(request.stop)} stop texts are too many: give at most {_MOST_STOPS}"
 
 
 def _body(request: ChatRequest, provider: str) -> dict[str, Any]:
@@ -159,7 +155,7 @@ def _body(request: ChatRequest, provider: str) -> dict[str, Any]:
         "thinking": _thinking(request),
         "stream": True,
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    return given(fields)
 
 
 _TOOL_CHOICES = {"required": "REQUIRED", "none": "NONE"}
@@ -181,55 +177,31 @@ def _thinking(request: ChatRequest) -> dict[str, Any] | None:
 def _messages(messages: Sequence[Message], provider: str) -> Iterator[dict[str, Any]]:
     ids = CallIds()
     for message in messages:
-        for part in message.content:
-            if isinstance(part, ToolResultPart):
-                yield {"role": "tool", "tool_call_id": ids.of_result(part), "content": result_text(part)}
+        yield from results(message, ids)
         if message.role == "assistant":
             yield _assistant(message, ids, provider)
-        elif not message.content or any(not isinstance(part, ToolResultPart) for part in message.content):
-            yield {"role": message.role, "content": _content(message)}
+        elif speaks(message):
+            yield {"role": message.role, "content": content(message)}
 
 
 def _assistant(message: Message, ids: CallIds, provider: str) -> dict[str, Any]:
-    calls = [_call(part, ids.of_call(part)) for part in message.content if isinstance(part, ToolCallPart)]
-    own = [part for part in message.content if isinstance(part, ThinkingPart) and part.provider in ("", provider)]
+    calls = [function_call(part, ids.of_call(part)) for part in message.content if isinstance(part, ToolCallPart)]
+    own = [part for part in message.content if isinstance(part, ThinkingPart) and is_own(part, provider)]
     thought = [{"type": "thinking", "thinking": part.text} for part in own if part.text]
-    content = _content(message)
-    if thought and content:
+    if thought and message.text:
         thought.append({"type": "text", "text": message.text})
     fields = {
         "role": "assistant",
-        "content": thought or content or (None if calls else ""),
+        "content": thought or message.text or (None if calls else ""),
         "tool_plan": _tool_plan(message, provider) if calls else None,
         "tool_calls": calls or None,
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    return given(fields)
 
 
 def _tool_plan(message: Message, provider: str) -> str | None:
     own = [part for part in message.content if isinstance(part, RawPart) and part.provider == provider]
     return "".join(word(part.block.get("tool_plan")) for part in own) or None
-
-
-def _call(call: ToolCallPart, id: str) -> dict[str, Any]:
-    return {"id": id, "type": "function", "function": {"name": call.name, "arguments": call.input or "{}"}}
-
-
-def _content(message: Message) -> str | list[dict[str, Any]]:
-    """Text alone as a text, with images a list of parts."""
-    shown = [part for part in message.content if isinstance(part, (TextPart, ImagePart))]
-    if all(isinstance(part, TextPart) for part in shown):
-        return message.text
-    if message.role != "user":
-        raise ConfigError(f"images can only be sent in a user message, not in one of role {message.role!r}")
-    return [_part(part) for part in shown]
-
-
-def _part(part: Part) -> dict[str, Any]:
-    if isinstance(part, ImagePart):
-        detail = {"detail": part.detail} if part.detail is not None else {}
-        return {"type": "image_url", "image_url": {"url": part.data_url(), **detail}}
-    return {"type": "text", "text": part.text if isinstance(part, TextPart) else ""}
 
 
 # -- the answer
@@ -251,19 +223,6 @@ _READ = frozenset({"type", "id", "index", "delta", "message", "logprobs", "error
 """Fields of an event, or of its delta, that are read, or mean nothing. What is in none of these becomes metadata."""
 
 
-@attrs.define
-class _Call:
-    """A tool call as it grows."""
-
-    id: str
-    name: str
-    pieces: list[str] = attrs.field(factory=list)
-
-    @property
-    def text(self) -> str:
-        return "".join(self.pieces)
-
-
 _Event = Mapping[str, Any]
 _Message = Mapping[str, Any]
 
@@ -280,8 +239,8 @@ class CohereDecoder(Decoder):
         self._stencil = Stencil(_plain)
         self._ended = False
         self._plan: list[str] = []
-        self._calls: list[_Call] = []
-        self._by_index: dict[object, _Call] = {}
+        self._calls: list[GrowingCall] = []
+        self._by_index: dict[object, GrowingCall] = {}
 
     def event(self, event: Event) -> None:
         """Decode one event.
@@ -290,13 +249,10 @@ class CohereDecoder(Decoder):
             ProviderError: the event reports an error. What came beside it is decoded first.
             DecodeError: the event cannot be understood.
         """
-        data = event.data
-        text = self._stencil.read(data)
+        text = self._stencil.read(event.data)
         if text is not None and event.event != "error":
             (self.text if self._stencil.field == "text" else self.thinking)(text)
-        elif data.startswith("[DONE]"):
-            self.finished = True
-        elif data:
+        else:
             self._event(event)
 
     def end(self) -> list[Chunk]:
@@ -306,47 +262,34 @@ class CohereDecoder(Decoder):
             StreamTruncated: the body ended before `message-end`.
         """
         if not self._ended:
-            raise StreamTruncated(
-                f"{self.state.provider}: the answer was cut off before its message-end: "
-                "send the request again, or go on from `partial`"
-            )
+            raise self.cut_off("message-end")
         if self._plan:
             plan = self.state.metadata["tool_plan"] = scrub("".join(self._plan))
             self.text("", {"raw_block": {"tool_plan": plan}, "provider": self.state.provider})
         reason = self._finish_reason()
-        for call in self._calls:
-            cut = reason == "length" and call is self._calls[-1] and not call.text.strip()
-            why = "the token limit ended the answer before its arguments" if cut else None
-            self.tool_call(call.id, call.name, call.text, why=why)
+        self.end_calls(self._calls, reason)
         self.step_finish(reason)
         return self.take()
 
+    # -- an event
+
     def _event(self, event: Event) -> None:
-        value = self._parsed(event)
-        if type(value) is not dict:
-            if event.event == "error":
-                raise event_error(self.state.provider, value)
+        value = self.parsed_object(event)
+        if value is None:
             return
-        kind, delta = word(value.get("type")) or event.event, _object(value.get("delta"))
+        kind, delta = word(value.get("type")) or event.event, mapped(value.get("delta"))
         method = _EVENTS.get(kind)
         if method is not None:
-            method(self, value, _object(delta.get("message")))
-            self._keep({**value, **delta})
+            method(self, value, mapped(delta.get("message")))
+            self.keep({**value, **delta}, _READ)
         elif type(value.get("message")) is dict:
             self.message(value)
         self._raise_error(event, value, delta)
         self._stencil.learn(event.data, value)
 
-    def _parsed(self, event: Event) -> Any:
-        try:
-            return parse_json(event.data)
-        except DecodeError:
-            if event.data.strip() == "[DONE]":
-                self.finished = True
-                return None
-            if event.event == "error":
-                return event.data
-            raise
+    def changed(self) -> None:
+        """What stands beside the text is no longer what the stencil takes it for."""
+        self._stencil.forget()
 
     def _raise_error(self, event: Event, value: _Event, delta: Mapping[str, Any]) -> None:
         """Raise the error that an event reports, in any of the shapes it comes in."""
@@ -355,24 +298,20 @@ class CohereDecoder(Decoder):
         if error or is_error:
             raise _identified(event_error(self.state.provider, error or value or "an error event without data"), value)
 
-    # -- events
-
     def message_start(self, value: _Event, message: _Message) -> None:
         """The answer begins."""
         self.state.id = word(value.get("id")) or self.state.id
 
     def content(self, value: _Event, message: _Message) -> None:
         """A content begins, or a piece of it comes: text or thinking."""
-        metadata = _logprobs(value.get("logprobs"))
-        for content in listed(message.get("content")):
-            if type(content) is not dict:
-                self.text(said(content), metadata)
-                continue
-            thinking, text = said(content.get("thinking")), said(content.get("text"))
+        beside = logprobs(value.get("logprobs"))
+        for piece in listed(message.get("content")):
+            box = piece if type(piece) is dict else {"text": piece}
+            thinking, text = said(box.get("thinking")), said(box.get("text"))
             if thinking:
-                self.thinking(thinking, None if text else metadata)
-            if text or (metadata and not thinking):
-                self.text(text, metadata)
+                self.thinking(thinking, None if text else beside)
+            if text or (beside and not thinking):
+                self.text(text, beside)
 
     def tool_plan_delta(self, value: _Event, message: _Message) -> None:
         """A piece of the plan that the model makes before it calls tools."""
@@ -384,8 +323,8 @@ class CohereDecoder(Decoder):
     def tool_call_start(self, value: _Event, message: _Message) -> None:
         """A call begins."""
         for entry in listed(message.get("tool_calls")):
-            call, function = _object(entry), _object(_object(entry).get("function"))
-            begun = _Call(word(call.get("id")), word(function.get("name")))
+            call, function = mapped(entry), mapped(mapped(entry).get("function"))
+            begun = GrowingCall(word(call.get("id")), word(function.get("name")))
             if begun.id or begun.name:
                 self._calls.append(begun)
                 self._by_index[_index(value)] = begun
@@ -395,16 +334,16 @@ class CohereDecoder(Decoder):
     def tool_call_delta(self, value: _Event, message: _Message) -> None:
         """More of a call's arguments."""
         for entry in listed(message.get("tool_calls")):
-            self._grow(value, _object(_object(entry).get("function")))
+            self._grow(value, mapped(mapped(entry).get("function")))
 
     def citation_start(self, value: _Event, message: _Message) -> None:
         """Where a statement comes from: perhaps from several places."""
         for citation in listed(message.get("citations")):
-            self._cite(scrub(_object(citation)))
+            self._cite(mapped(citation))
 
     def message_end(self, value: _Event, message: _Message) -> None:
         """The answer is complete."""
-        delta = _object(value.get("delta"))
+        delta = mapped(value.get("delta"))
         self.state.raw_finish_reason = word(delta.get("finish_reason")) or None
         usage = delta.get("usage")
         if type(usage) is dict:
@@ -418,7 +357,7 @@ class CohereDecoder(Decoder):
 
     def message(self, value: _Event) -> None:
         """A whole answer at once, from a server that does not stream."""
-        message = _object(value.get("message"))
+        message = mapped(value.get("message"))
         self.message_start(value, message)
         self.tool_plan_delta(value, message)
         self.content(value, message)
@@ -426,11 +365,11 @@ class CohereDecoder(Decoder):
             self.tool_call_start({"index": index}, {"tool_calls": call})
         self.citation_start(value, message)
         self.message_end({"delta": value}, message)
-        self._keep(value)
+        self.keep(value, _READ)
 
     def _grow(self, value: _Event, function: Mapping[str, Any]) -> None:
-        piece = function.get("arguments")
-        piece = said(piece) if type(piece) is not dict else json.dumps(piece, ensure_ascii=False)
+        arguments = function.get("arguments")
+        piece = written(arguments) if type(arguments) is dict else said(arguments)
         if not piece:
             return
         call = self._by_index.get(_index(value))
@@ -443,25 +382,19 @@ class CohereDecoder(Decoder):
         self.tool_delta(call.id, piece)
 
     def _cite(self, citation: Mapping[str, Any]) -> None:
-        kept = {name: value for name, value in citation.items() if name != "sources" and value is not None}
+        kept = unread(citation, ("sources",))
         for place in listed(citation.get("sources")) if kept else ():
-            found = _object(place)
-            box = _object(found.get("document") or found.get("tool_output"))
+            found = mapped(place)
+            box = mapped(found.get("document") or found.get("tool_output"))
             self.source(
                 Source(
                     url=word(box.get("url")) or None,
                     title=word(box.get("title")) or None,
                     id=word(found.get("id")) or None,
                     text=word(box.get("text")) or word(box.get("snippet")) or word(box.get("content")) or None,
-                    metadata={**kept, "source": found} if found else kept,
+                    metadata={**kept, "source": scrub(found)} if found else kept,
                 )
             )
-
-    def _keep(self, fields: Mapping[str, Any]) -> None:
-        """Keep what the provider says of the answer and no field of ours holds."""
-        for name, value in fields.items():
-            if value is not None and name not in _READ:
-                self.state.metadata[name] = scrub(value)
 
     def _finish_reason(self) -> str:
         """Ours for Cohere's, corrected by what was seen: calls are to be answered."""
@@ -489,7 +422,7 @@ def _plain(value: Any) -> tuple[str, str] | None:
     """Field and text of an event whose only news is one piece of text or thinking."""
     if value.get("type") != "content-delta" or value.keys() - {"type", "index", "delta"}:
         return None
-    content = _object(_object(_object(value.get("delta")).get("message")).get("content"))
+    content = mapped(mapped(mapped(value.get("delta")).get("message")).get("content"))
     news = [(name, piece) for name, piece in content.items() if name != "type"]
     if len(news) != 1 or news[0][0] not in ("text", "thinking") or type(news[0][1]) is not str:
         return None
@@ -502,14 +435,9 @@ def _index(value: _Event) -> object:
     return index if type(index) is int else None
 
 
-def _logprobs(value: Any) -> Mapping[str, Any] | None:
-    """Log probabilities as a chunk's metadata, None where there are none."""
-    return {"logprobs": scrub(value)} if value and type(value) in (dict, list) else None
-
-
 def _usage(raw: dict[str, Any]) -> Usage:
     """What was used, not what is billed, which leaves the prompt's preamble and what a cache gave out."""
-    tokens, billed = _object(raw.get("tokens")), _object(raw.get("billed_units"))
+    tokens, billed = mapped(raw.get("tokens")), mapped(raw.get("billed_units"))
     counts = {
         name: count(tokens.get(name)) if count(tokens.get(name)) is not None else count(billed.get(name))
         for name in ("input_tokens", "output_tokens")
@@ -524,8 +452,3 @@ def _usage(raw: dict[str, Any]) -> Usage:
         raw=raw,
         source="unknown" if all(value is None for value in counts.values()) else "reported",
     )
-
-
-def _object(value: object) -> Any:
-    """The value where it is a JSON object, else an empty one. Any: whoever reads it names its fields."""
-    return value if isinstance(value, dict) else {}

@@ -16,6 +16,7 @@ import attrs
 from streamkit import keys
 from streamkit.codec import Key
 from streamkit.providers.openai_chat import CAPABILITIES, NEWER_MODELS, OpenAICompatible, Quirks
+from streamkit.schema import OPENAI_STRICT
 
 __all__ = [
     "NVIDIA",
@@ -79,7 +80,7 @@ class Groq(_Service):
 
 
 class DeepSeek(_Service):
-    """DeepSeek.
+    """DeepSeek; it goes on with an answer that was begun at https://api.deepseek.com/beta only.
 
     https://api-docs.deepseek.com
     """
@@ -89,7 +90,7 @@ class DeepSeek(_Service):
     base_url_variable = "DEEPSEEK_BASE_URL"
     default_base_url = "https://api.deepseek.com"
     usual_model = "deepseek-flash"
-    quirks = Quirks(thinking=_THINKING_TYPE, thinking_back="reasoning_content")
+    quirks = Quirks(thinking=_THINKING_TYPE, thinking_back="reasoning_content", prefill="prefix")
     can = attrs.evolve(_MOST, thinking=True, seed=False, json_schema=False, parallel_tool_calls=False)
 
 
@@ -104,8 +105,8 @@ class Mistral(_Service):
     base_url_variable = "MISTRAL_BASE_URL"
     default_base_url = "https://api.mistral.ai/v1"
     usual_model = "mistral-large-latest"
-    quirks = Quirks(fields={"seed": "random_seed", "stream_options": ""})
-    can = attrs.evolve(_MOST, logprobs=False)
+    quirks = Quirks(fields={"seed": "random_seed", "stream_options": ""}, prefill="prefix")
+    can = attrs.evolve(_MOST, prefill=True, logprobs=False)
 
 
 class XAI(_Service):
@@ -170,8 +171,9 @@ class OpenRouter(_Service):
         thinking=_REASONING_ENABLED,
         thinking_budget="reasoning.max_tokens",
         thinking_back="reasoning",
+        cache_marks=True,
     )
-    can = attrs.evolve(CAPABILITIES, thinking=True, thinking_budget=True, top_k=True)
+    can = attrs.evolve(CAPABILITIES, thinking=True, thinking_budget=True, prompt_caching=True, top_k=True)
 
 
 class Perplexity(_Service):
@@ -272,9 +274,20 @@ class Moonshot(_Service):
     default_base_url = "https://api.moonshot.ai/v1"
     usual_model = "kimi-k2.6"
     quirks = Quirks(
-        fields={"max_tokens": "max_completion_tokens"}, thinking=_THINKING_TYPE, thinking_back="reasoning_content"
+        fields={"max_tokens": "max_completion_tokens"},
+        thinking=_THINKING_TYPE,
+        thinking_back="reasoning_content",
+        prefill="partial",
     )
-    can = attrs.evolve(_MOST, thinking=True, parallel_tool_calls=False, image_urls=False, seed=False, logprobs=False)
+    can = attrs.evolve(
+        _MOST,
+        thinking=True,
+        parallel_tool_calls=False,
+        image_urls=False,
+        prefill=True,
+        seed=False,
+        logprobs=False,
+    )
 
 
 class ZAI(_Service):
@@ -341,8 +354,8 @@ class Alibaba(_Service):
     base_url_variable = "DASHSCOPE_BASE_URL"
     default_base_url = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"
     usual_model = "qwen-plus"
-    quirks = Quirks(thinking={"enable_thinking": True}, thinking_budget="thinking_budget")
-    can = attrs.evolve(_MOST, thinking=True, thinking_budget=True, top_k=True)
+    quirks = Quirks(thinking={"enable_thinking": True}, thinking_budget="thinking_budget", cache_marks=True)
+    can = attrs.evolve(_MOST, thinking=True, thinking_budget=True, prompt_caching=True, top_k=True)
 
 
 class SambaNova(_Service):
@@ -370,6 +383,7 @@ class GitHubModels(_Service):
     base_url_variable = "GITHUB_MODELS_BASE_URL"
     default_base_url = "https://models.github.ai/inference"
     quirks = Quirks(models_path="../catalog/models", max_completion_tokens=NEWER_MODELS)
+    can = attrs.evolve(_MOST, schema_rules=OPENAI_STRICT)
 
 
 # -- services whose address has a part of your own
@@ -442,6 +456,7 @@ class AzureOpenAI(_Service):
     default_base_url = "https://{resource}.openai.azure.com"
     settings: Mapping[str, str] = {"resource": "AZURE_RESOURCE_NAME"}
     quirks = Quirks(key_header="api-key", max_completion_tokens=NEWER_MODELS)
+    can = attrs.evolve(_MOST, schema_rules=OPENAI_STRICT)
     api_version: str | None
     """The version, where deployments have addresses of their own; None with the v1 API."""
     entra: bool

@@ -7,59 +7,15 @@ from __future__ import annotations
 
 import attrs
 
-from streamkit.codec import Capabilities, HttpRequest, Provider
-from streamkit.encoding import bearer, objections
-from streamkit.errors import ConfigError
-from streamkit.providers.anthropic import AnthropicMessages
+from streamkit.providers.anthropic import CAPABILITIES, AnthropicMessages, Quirks
 from streamkit.providers.keyed import KeyedProvider
-from streamkit.types.request import ChatRequest
 
 __all__ = ["DeepSeekMessages", "MiniMaxMessages", "MoonshotMessages", "OpenRouterMessages", "ZAIMessages"]
 
-
-class _Messages(AnthropicMessages):
-    """The Messages API as a service has it: with less than Anthropic's own, and perhaps another header for the key."""
-
-    def __init__(self, can: Capabilities, *, bearer: bool) -> None:
-        self._can = can
-        self._bearer = bearer
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the service's API can do."""
-        return self._can
-
-    def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
-        """As ever, but for what the service cannot do and the key's header."""
-        for objection in objections(request, self._can):
-            raise ConfigError(f"{provider.name}: {objection}")
-        return self._keyed(super().encode(request, provider))
-
-    def list_models(self, provider: Provider) -> HttpRequest:
-        """As ever, but for the key's header."""
-        return self._keyed(super().list_models(provider))
-
-    def _keyed(self, request: HttpRequest) -> HttpRequest:
-        if not self._bearer:
-            return request
-        others = {name: secret for name, secret in request.secrets.items() if name != "x-api-key"}
-        return attrs.evolve(request, secrets={**others, **bearer(request.secrets.get("x-api-key"))})
+_BEARER = AnthropicMessages(quirks=Quirks(key_header="Authorization"))
 
 
-_ALL = AnthropicMessages().capabilities
-
-
-class _Service(KeyedProvider):
-    can = _ALL
-    bearer = False
-
-    @property
-    def codec(self) -> AnthropicMessages:
-        """The Messages API, as far as the service has it."""
-        return _Messages(self.can, bearer=self.bearer)
-
-
-class MiniMaxMessages(_Service):
+class MiniMaxMessages(KeyedProvider):
     """MiniMax, by Anthropic's API: the one on which its thinking is told from its text without being asked.
 
     https://platform.minimax.io/docs/api-reference/text-anthropic-api
@@ -70,10 +26,12 @@ class MiniMaxMessages(_Service):
     base_url_variable = "MINIMAX_ANTHROPIC_BASE_URL"
     default_base_url = "https://api.minimax.io/anthropic"
     usual_model = "MiniMax-M3"
-    can = attrs.evolve(_ALL, files=False, citations=False, stop=False, top_k=False)
+    codec = AnthropicMessages(
+        capabilities=attrs.evolve(CAPABILITIES, files=False, citations=False, stop=False, top_k=False)
+    )
 
 
-class DeepSeekMessages(_Service):
+class DeepSeekMessages(KeyedProvider):
     """DeepSeek, by Anthropic's API.
 
     https://api-docs.deepseek.com/guides/anthropic_api
@@ -84,18 +42,20 @@ class DeepSeekMessages(_Service):
     base_url_variable = "DEEPSEEK_ANTHROPIC_BASE_URL"
     default_base_url = "https://api.deepseek.com/anthropic"
     usual_model = "deepseek-flash"
-    can = attrs.evolve(
-        _ALL,
-        parallel_tool_calls=False,
-        citations=False,
-        thinking_budget=False,
-        json_schema=False,
-        prompt_caching=False,
-        top_k=False,
+    codec = AnthropicMessages(
+        capabilities=attrs.evolve(
+            CAPABILITIES,
+            parallel_tool_calls=False,
+            citations=False,
+            thinking_budget=False,
+            json_schema=False,
+            prompt_caching=False,
+            top_k=False,
+        )
     )
 
 
-class OpenRouterMessages(_Service):
+class OpenRouterMessages(KeyedProvider):
     """OpenRouter, by Anthropic's API.
 
     https://openrouter.ai/docs/api/api-reference/anthropic-messages/create-messages
@@ -106,10 +66,10 @@ class OpenRouterMessages(_Service):
     base_url_variable = "OPENROUTER_ANTHROPIC_BASE_URL"
     default_base_url = "https://openrouter.ai/api"
     usual_model = "anthropic/claude-sonnet-4.6"
-    bearer = True
+    codec = _BEARER
 
 
-class MoonshotMessages(_Service):
+class MoonshotMessages(KeyedProvider):
     """Moonshot (Kimi), by Anthropic's API.
 
     https://platform.kimi.ai/docs
@@ -120,10 +80,10 @@ class MoonshotMessages(_Service):
     base_url_variable = "MOONSHOT_ANTHROPIC_BASE_URL"
     default_base_url = "https://api.moonshot.ai/anthropic"
     usual_model = "kimi-k2.6"
-    bearer = True
+    codec = _BEARER
 
 
-class ZAIMessages(_Service):
+class ZAIMessages(KeyedProvider):
     """Z.ai (GLM), by Anthropic's API.
 
     https://docs.z.ai/devpack/tool/claude
@@ -134,4 +94,4 @@ class ZAIMessages(_Service):
     base_url_variable = "ZAI_ANTHROPIC_BASE_URL"
     default_base_url = "https://api.z.ai/api/anthropic"
     usual_model = "glm-4.7"
-    bearer = True
+    codec = _BEARER

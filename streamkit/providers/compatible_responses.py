@@ -8,22 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import attrs
+
 from streamkit.providers.keyed import KeyedProvider
-from streamkit.providers.openai_responses import Quirks, Responses
+from streamkit.providers.openai_responses import CAPABILITIES, Quirks, Responses
+from streamkit.schema import OPENAI_STRICT
 
 __all__ = ["AzureResponses", "DeepSeekResponses", "LMStudioResponses", "OpenRouterResponses", "XAIResponses"]
 
 
-class _Service(KeyedProvider):
-    quirks = Quirks()
-
-    @property
-    def codec(self) -> Responses:
-        """The Responses API, with the service's quirks."""
-        return Responses(self.quirks)
-
-
-class XAIResponses(_Service):
+class XAIResponses(KeyedProvider):
     """xAI, by the Responses API.
 
     https://docs.x.ai/docs/api-reference
@@ -34,10 +28,10 @@ class XAIResponses(_Service):
     base_url_variable = "XAI_BASE_URL"
     default_base_url = "https://api.x.ai/v1"
     usual_model = "grok-4.3"
-    quirks = Quirks(signed_thinking=r"grok-([4-9]|\d\d)")
+    codec = Responses(quirks=Quirks(signed_thinking=r"grok-([4-9]|\d\d)"))
 
 
-class OpenRouterResponses(_Service):
+class OpenRouterResponses(KeyedProvider):
     """OpenRouter, by the Responses API.
 
     https://openrouter.ai/docs/api/reference/responses/overview
@@ -48,9 +42,10 @@ class OpenRouterResponses(_Service):
     base_url_variable = "OPENROUTER_BASE_URL"
     default_base_url = "https://openrouter.ai/api/v1"
     usual_model = "openrouter/auto"
+    codec = Responses()
 
 
-class DeepSeekResponses(_Service):
+class DeepSeekResponses(KeyedProvider):
     """DeepSeek, by the Responses API.
 
     https://api-docs.deepseek.com/guides/responses_api
@@ -61,10 +56,10 @@ class DeepSeekResponses(_Service):
     base_url_variable = "DEEPSEEK_BASE_URL"
     default_base_url = "https://api.deepseek.com"
     usual_model = "deepseek-flash"
-    quirks = Quirks(signed_thinking=None, unsigned_thinking=True)
+    codec = Responses(quirks=Quirks(signed_thinking=None, unsigned_thinking=True))
 
 
-class AzureResponses(_Service):
+class AzureResponses(KeyedProvider):
     """Azure OpenAI's v1 API, by the Responses API; a model's name is that of its deployment.
 
     https://learn.microsoft.com/azure/ai-foundry/openai/how-to/responses
@@ -74,9 +69,10 @@ class AzureResponses(_Service):
     key_variables = ("AZURE_OPENAI_API_KEY", "AZURE_API_KEY")
     default_base_url = "https://{resource}.openai.azure.com/openai/v1"
     settings: Mapping[str, str] = {"resource": "AZURE_RESOURCE_NAME"}
+    codec = Responses(capabilities=attrs.evolve(CAPABILITIES, schema_rules=OPENAI_STRICT))
 
 
-class LMStudioResponses(_Service):
+class LMStudioResponses(KeyedProvider):
     """LM Studio, by the Responses API.
 
     https://lmstudio.ai/docs/developer/openai-compat/responses
@@ -87,4 +83,4 @@ class LMStudioResponses(_Service):
     key_variables = ("LMSTUDIO_API_KEY",)
     base_url_variable = "LMSTUDIO_BASE_URL"
     default_base_url = "http://localhost:1234/v1"
-    quirks = Quirks(signed_thinking=None, unsigned_thinking=True)
+    codec = Responses(quirks=Quirks(signed_thinking=None, unsigned_thinking=True))

@@ -23,15 +23,29 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 
-from streamkit.codec import Capabilities, Decoder, HttpRequest, Provider
-from streamkit.encoding import call_input, get, image_objections, merged, objections, post
-from streamkit.errors import ConfigError, DecodeError, ProviderError, StreamTruncated, printable
+from streamkit.codec import Capabilities, Decoder, HttpRequest, Provider, logprobs
+from streamkit.encoding import (
+    call_input,
+    described,
+    get,
+    given,
+    image_objections,
+    is_own,
+    key_header,
+    merged,
+    objections,
+    post,
+    refuse,
+    system_objections,
+    turns,
+)
+from streamkit.errors import ConfigError, DecodeError, printable
 from streamkit.framing import Event, SSEFramer
-from streamkit.jsontext import listed, parse_json, said, scrub, word
+from streamkit.jsontext import listed, mapped, named, said, scrub, word, written
 from streamkit.provider_errors import event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.stencil import Stencil
-from streamkit.types.chunks import Chunk, Source
+from streamkit.types.chunks import Chunk
 from streamkit.types.media import read_data_url, type_by_name
 from streamkit.types.messages import (
     FilePart,
@@ -45,13 +59,18 @@ from streamkit.types.messages import (
     ToolResultPart,
 )
 from streamkit.types.request import ChatRequest, ResponseFormat, Tool
-from streamkit.types.secret import Secret
 from streamkit.types.usage import Usage, count
 
-__all__ = ["Gemini", "GenerateContent", "GenerateContentDecoder", "Vertex"]
+__all__ = ["CAPABILITIES", "Gemini", "GenerateContent", "GenerateContentDecoder", "Quirks", "Vertex"]
 
-_EFFORTS = ("minimal", "low", "medium", "high", "xhigh")
-_MOST_STOPS = 5
+
+@attrs.frozen(kw_only=True)
+class Quirks:
+    """What a service does its own way on this wire. The defaults are the Gemini API's."""
+
+    cloud: bool = False
+    """It is Vertex AI: a model belongs to a publisher, the address names a project, the key is an access token."""
+
 
 CAPABILITIES = Capabilities(
     tool_result_images=True,
@@ -61,25 +80,23 @@ CAPABILITIES = Capabilities(
     thinking=True,
     thinking_budget=True,
     reasoning_effort=True,
+    efforts=("minimal", "low", "medium", "high", "xhigh"),
+    most_stops=5,
+    most_temperature=2,
     top_k=True,
     logprobs=True,
 )
 """What the Gemini API and Vertex AI can do."""
 
 
+@attrs.frozen(kw_only=True)
 class GenerateContent:
-    """The wire format of `:streamGenerateContent`. Stateless; share it between any number of threads.
+    """The wire format of `:streamGenerateContent`. Stateless; share it between any number of threads."""
 
-    Args:
-        cloud: speak to Vertex AI, where a model belongs to a publisher, the address names a project, and the key is an
-            access token.
-    """
-
+    quirks: Quirks = Quirks()
+    capabilities: Capabilities = CAPABILITIES
     framer = SSEFramer
-    capabilities = CAPABILITIES
-
-    def __init__(self, *, cloud: bool = False) -> None:
-        self.cloud = cloud
+    error = staticmethod(status_error)
 
     def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
         """Put a request into the API's words.
@@ -87,20 +104,17 @@ class GenerateContent:
         System messages become `systemInstruction`, consecutive messages of one side one content. Thinking, signatures
         and raw blocks go back only to the provider that gave them; unsigned thinking means nothing to the API and is
         left out. A call without a signature, as another provider's, is marked as such for the models that demand one.
-        `prompt_caching` asks for nothing: it is automatic here.
-
-        `provider_options` are the API's own fields and have the last word: an object in them is merged into ours, None
-        takes a field out, anything else replaces it.
+        `prompt_caching` asks for nothing: it is automatic here. `provider_options`, the API's own fields, have the last
+        word (see `encoding.merged`).
 
         Raises:
             ConfigError: for what the API does not know or cannot do.
         """
-        for objection in _objections(request, self.capabilities):
-            raise ConfigError(f"{provider.name}: {objection}")
+        refuse(provider, _objections(request, self.capabilities))
         return post(
             f"{self._url(provider, self._model_path(request.model))}:streamGenerateContent?alt=sse",
             merged(_body(request, provider.name), request.provider_options),
-            secrets=self._secrets(provider),
+            secrets=key_header(self._key_header, provider.secret()),
             own=request.headers,
         )
 
@@ -112,43 +126,38 @@ class GenerateContent:
 
     def list_models(self, provider: Provider) -> HttpRequest:
         """Give the request for the names of the models. Vertex AI lists Google's, whatever the project."""
-        if self.cloud:
+        if self.quirks.cloud:
             host = "{0.scheme}://{0.netloc}".format(urlsplit(provider.base_url))
             url = f"{host}/v1beta1/publishers/google/models?pageSize=1000"
         else:
             url = f"{self._url(provider, 'models')}?pageSize=1000"
-        return get(url, secrets=self._secrets(provider))
+        return get(url, secrets=key_header(self._key_header, provider.secret()))
 
     def model_names(self, answer: Any) -> list[str]:
         """Give the names in a list of models: "gemini-…", and "tunedModels/…" for one of your own."""
-        models = answer.get("models") or answer.get("publisherModels") if type(answer) is dict else None
-        names = [word(model.get("name")) for model in listed(models) if type(model) is dict]
-        return [name.removeprefix("publishers/google/").removeprefix("models/") for name in names if name]
-
-    def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-        """Give the error for an answer of this status."""
-        return status_error(provider, status, headers, body)
+        models = mapped(answer).get("models") or mapped(answer).get("publisherModels")
+        return [name.removeprefix("publishers/google/").removeprefix("models/") for name in named(models, "name")]
 
     def _url(self, provider: Provider, path: str) -> str:
         base = provider.base_url.removesuffix("/publishers/google")
-        if self.cloud and "/projects/" not in base:
+        if self.quirks.cloud and "/projects/" not in base:
             raise ConfigError(
                 f"{provider.name}: base_url names no project: it should end in /v1/projects/PROJECT/locations/LOCATION"
             )
         versioned = _VERSION.search(urlsplit(base).path)
-        return f"{base}{'' if versioned else '/v1' if self.cloud else '/v1beta'}/{path}"
+        return f"{base}{'' if versioned else '/v1' if self.quirks.cloud else '/v1beta'}/{path}"
 
     def _model_path(self, model: str) -> str:
         """The name as a path; names that are one already keep their collection."""
-        own, home = (("publishers/", "endpoints/"), "publishers/google/") if self.cloud else (("tunedModels/",), "")
+        own, home = (
+            (("publishers/", "endpoints/"), "publishers/google/") if self.quirks.cloud else (("tunedModels/",), "")
+        )
         path = model if model.startswith(own) else f"{home}models/{model.removeprefix('models/')}"
         return quote(path, safe="/@")
 
-    def _secrets(self, provider: Provider) -> dict[str, Secret]:
-        key = provider.secret()
-        if not key:
-            return {}
-        return {"Authorization": Secret(f"Bearer {key.expose()}")} if self.cloud else {"x-goog-api-key": key}
+    @property
+    def _key_header(self) -> str:
+        return "Authorization" if self.quirks.cloud else "x-goog-api-key"
 
 
 class Gemini(KeyedProvider):
@@ -159,11 +168,7 @@ class Gemini(KeyedProvider):
     base_url_variable = "GOOGLE_GEMINI_BASE_URL"
     default_base_url = "https://generativelanguage.googleapis.com"
     usual_model = "gemini-flash-latest"
-
-    @property
-    def codec(self) -> GenerateContent:
-        """generateContent."""
-        return _GEMINI
+    codec = GenerateContent()
 
 
 class Vertex(KeyedProvider):
@@ -177,19 +182,11 @@ class Vertex(KeyedProvider):
     default_base_url = "https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}"
     usual_model = "gemini-2.5-flash"
     settings: Mapping[str, str] = {"project": "GOOGLE_CLOUD_PROJECT", "location": "GOOGLE_CLOUD_LOCATION"}
-
-    @property
-    def codec(self) -> GenerateContent:
-        """generateContent."""
-        return _VERTEX
+    codec = GenerateContent(quirks=Quirks(cloud=True))
 
     def _address(self, base_url: str | None, settings: Mapping[str, str]) -> str:
         # The location "global" has a host without a name of its own.
         return super()._address(base_url, settings).replace("//global-aiplatform.", "//aiplatform.")
-
-
-_GEMINI = GenerateContent()
-_VERTEX = GenerateContent(cloud=True)
 
 
 # -- the request
@@ -205,17 +202,12 @@ _UNSIGNED = "skip_thought_signature_validator"
 def _objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
     """What the API would refuse, or does not know, each with what to do instead."""
     yield from objections(request, can)
+    yield from system_objections(request)
     config = request.provider_options.get("generationConfig")
     if isinstance(config, Mapping) and config.get("candidateCount") not in (None, 1):
         yield "candidateCount above 1 is not read: make several requests, as with stream_parallel"
     if ".." in request.model:
         yield f"{printable(request.model, 100)!r} cannot be the name of a model: it would lead elsewhere"
-    if len(request.stop) > _MOST_STOPS:
-        yield f"{len(request.stop)} stop texts are too many: give at most {_MOST_STOPS}"
-    if request.temperature is not None and not 0 <= request.temperature <= 2:
-        yield f"temperature {request.temperature} is out of range: give one from 0 to 2"
-    if request.reasoning_effort is not None and request.reasoning_effort not in _EFFORTS:
-        yield f"unknown reasoning_effort {request.reasoning_effort!r}: use one of {', '.join(_EFFORTS)}"
     if request.reasoning_effort is not None and request.thinking_budget is not None:
         yield "it takes a thinking budget or a reasoning effort, not both: leave one out"
     for part in (part for message in request.messages for part in message.content if isinstance(part, FilePart)):
@@ -242,7 +234,7 @@ def _body(request: ChatRequest, provider: str) -> dict[str, Any]:
         "toolConfig": _tool_config(request.tool_choice) if request.tool_choice and offers_tools else None,
         "generationConfig": _generation_config(request) or None,
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    return given(fields)
 
 
 def _generation_config(request: ChatRequest) -> dict[str, Any]:
@@ -260,7 +252,7 @@ def _generation_config(request: ChatRequest) -> dict[str, Any]:
         "thinkingConfig": _thinking_config(request) or None,
         **_response_format(request.response_format),
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    return given(fields)
 
 
 def _thinking_config(request: ChatRequest) -> dict[str, Any]:
@@ -283,8 +275,7 @@ def _response_format(wanted: ResponseFormat | None) -> dict[str, Any]:
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
-    described = {"description": tool.description} if tool.description else {}
-    return {"name": tool.name, **described, "parametersJsonSchema": tool.parameters}
+    return {**described(tool), "parametersJsonSchema": tool.parameters}
 
 
 def _tool_config(choice: str) -> dict[str, Any]:
@@ -294,31 +285,22 @@ def _tool_config(choice: str) -> dict[str, Any]:
 
 
 def _system(messages: Sequence[Message]) -> dict[str, Any] | None:
-    if any(not isinstance(part, TextPart) for message in messages for part in message.content):
-        raise ConfigError("a system message can hold text only: put images and files into a user message")
     parts = [{"text": message.text} for message in messages if message.text]
     return {"parts": parts} if parts else None
 
 
 def _contents(request: ChatRequest, provider: str) -> list[dict[str, Any]]:
-    """Two sides take turns: neighbours of one side become one content, in which the results of calls come first."""
-    turns: list[dict[str, Any]] = []
+    """Two sides take turns; in the user's the results of calls come first."""
     names = _CallNames()
-    for message in request.conversation:
-        role = "model" if message.role == "assistant" else "user"
-        parts = _parts(message, names, provider)
-        if parts and turns and turns[-1]["role"] == role:
-            turns[-1]["parts"] += parts
-        elif parts:
-            turns.append({"role": role, "parts": parts})
-    if not turns:
-        raise ConfigError("no messages but empty ones: add one with .user(...)")
-    for turn in turns:
+    found = turns(
+        request.conversation, lambda message: _parts(message, names, provider), assistant="model", content="parts"
+    )
+    for turn in found:
         if turn["role"] == "user":
             turn["parts"].sort(key=lambda part: "functionResponse" not in part)
         elif _SIGNED_CALLS.search(request.model):
             _sign_first_call(turn["parts"])
-    return turns
+    return found
 
 
 def _sign_first_call(parts: list[dict[str, Any]]) -> None:
@@ -382,20 +364,20 @@ def _part(part: Part, names: _CallNames, provider: str) -> dict[str, Any] | None
     if isinstance(part, (ImagePart, FilePart)):
         return _media(part)
     if isinstance(part, ThinkingPart):
-        if not part.signature or part.provider not in ("", provider):
+        if not part.signature or not is_own(part, provider):
             return None
         return {"text": part.text, "thought": True, "thoughtSignature": part.signature}
     if isinstance(part, ToolCallPart):
         names.called(part)
-        return _call(part)
+        return _call(part, provider)
     if isinstance(part, ToolResultPart):
         return _result(part, names.of_result(part))
     return dict(part.block) if part.provider == provider else None
 
 
-def _call(call: ToolCallPart) -> dict[str, Any]:
+def _call(call: ToolCallPart, provider: str) -> dict[str, Any]:
     id = {"id": call.id} if call.id else {}
-    signed = {"thoughtSignature": call.signature} if call.signature else {}
+    signed = {"thoughtSignature": call.signature} if call.signature and is_own(call, provider) else {}
     return {"functionCall": {**id, "name": call.name, "args": call_input(call.input)}, **signed}
 
 
@@ -471,7 +453,6 @@ _READ_OF_EVENT = frozenset({"candidates", "modelVersion", "responseId", "error"}
 _READ_OF_CANDIDATE = frozenset({"content", "index", "logprobsResult"})
 _READ_OF_PART = frozenset({"text", "thought", "thoughtSignature", "partMetadata", "mediaResolution"})
 _READ_OF_SOURCE = frozenset({"uri", "sourceUri", "title", "text", "placeId", "documentName"})
-_KEEP_ALIVES = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
 
 
 class GenerateContentDecoder(Decoder):
@@ -489,7 +470,6 @@ class GenerateContentDecoder(Decoder):
         self._blocked = False  # the prompt was refused: nothing more will come
         self._call: _Call | None = None  # whose arguments are still coming
         self._called = False
-        self._cited: set[object] = set()
 
     def event(self, event: Event) -> None:
         """Decode one event.
@@ -498,11 +478,10 @@ class GenerateContentDecoder(Decoder):
             ProviderError: the event reports an error. What came beside it is decoded first.
             DecodeError: the event cannot be understood.
         """
-        data = event.data
-        text = self._stencil.read(data)
+        text = self._stencil.read(event.data)
         if text is not None and event.event == "message":
             self.text(text)
-        elif data and event.event not in _KEEP_ALIVES:
+        else:
             self._event(event)
 
     def end(self) -> list[Chunk]:
@@ -520,25 +499,14 @@ class GenerateContentDecoder(Decoder):
         return self.take()
 
     def _require_whole(self) -> None:
-        """Raise where the answer has no end; an object that did not belong in it may be the reason."""
-        provider = self.state.provider
-        if self.state.raw_finish_reason is not None or self._blocked:
-            return
-        if any(name in self._other for name in ("message", "detail", "msg", "errors")):
-            raise event_error(provider, self._other)
-        if not self._answered:
-            raise StreamTruncated(
-                f"{provider}: the answer has no candidate, so there is nothing in it: send the request again"
-            )
-        raise StreamTruncated(
-            f"{provider}: the answer was cut off before its finish reason: "
-            "send the request again, or go on from `partial`"
-        )
+        if self.state.raw_finish_reason is None and not self._blocked:
+            self.require_answer("candidate", there=self._answered, other=self._other)
+            raise self.cut_off("finish reason")
 
     # -- an event
 
     def _event(self, event: Event) -> None:
-        value = self._parsed(event)
+        value = self.parsed(event)
         for answer in listed(value):  # a server that was not asked for events sends a list of all of them
             if type(answer) is dict:
                 self._answer(answer, is_error=event.event == "error")
@@ -546,17 +514,6 @@ class GenerateContentDecoder(Decoder):
                 raise event_error(self.state.provider, answer)
         if type(value) is dict:
             self._stencil.learn(event.data, value)
-
-    def _parsed(self, event: Event) -> Any:
-        try:
-            return parse_json(event.data)
-        except DecodeError:
-            if event.data.strip() == "[DONE]":  # not Google's, but gateways' that speak its wire
-                self.finished = True
-                return None
-            if event.event == "error":
-                return event.data
-            raise
 
     def _answer(self, answer: dict[str, Any], *, is_error: bool) -> None:
         state = self.state
@@ -571,7 +528,7 @@ class GenerateContentDecoder(Decoder):
                 break
         if candidates is None:
             self._other = answer
-        self._beside(answer, _READ_OF_EVENT)
+        self.beside(answer, _READ_OF_EVENT, _BESIDE)
         error = answer.get("error") or (answer if is_error else None)
         if error:
             raise event_error(state.provider, error)
@@ -579,35 +536,28 @@ class GenerateContentDecoder(Decoder):
     def _candidate(self, candidate: Mapping[str, Any]) -> None:
         """Read the first candidate."""
         self._answered = True
-        logprobs = _logprobs(candidate.get("logprobsResult"))
-        for part in listed(_object(candidate.get("content")).get("parts")):
-            self._part(_object(part), logprobs)
-            logprobs = None  # they are of the event's whole text: once is enough
-        self._beside(candidate, _READ_OF_CANDIDATE)
+        beside = logprobs(candidate.get("logprobsResult"))
+        for part in listed(_piece(candidate.get("content")).get("parts")):
+            self._part(_piece(part), beside)
+            beside = None  # they are of the event's whole text: once is enough
+        self.beside(candidate, _READ_OF_CANDIDATE, _BESIDE)
 
-    def _beside(self, box: Mapping[str, Any], read: frozenset[str]) -> None:
-        """What an event, or its candidate, says beside the content. Most of it is the same in every event."""
-        kept = self.state.metadata
-        for name, value in box.items():
-            if value and name not in read and kept.get(name) != value:
-                method = _BESIDE.get(name)
-                if method is not None:
-                    method(self, value)
-                else:
-                    self._keep(name, value)
+    def changed(self) -> None:
+        """What stands beside the text is no longer what the stencil takes it for."""
+        self._stencil.forget()
 
     # -- the content
 
-    def _part(self, part: dict[str, Any], logprobs: Mapping[str, Any] | None) -> None:
+    def _part(self, part: dict[str, Any], beside: Mapping[str, Any] | None) -> None:
         """One part; it holds one thing, perhaps with the signature of the thought behind it."""
         signature, text = word(part.get("thoughtSignature")), part.get("text")
         if part.get("functionCall") is not None:
-            self.function_call(_object(part["functionCall"]), signature)
+            self.function_call(_piece(part["functionCall"]), signature)
         elif text or all(value is None or name in _READ_OF_PART for name, value in part.items()):
             if part.get("thought"):
-                self.thinking(said(text), {"signature": signature} if signature else logprobs)
+                self.thinking(said(text), {"signature": signature} if signature else beside)
             else:
-                self.text(said(text), logprobs)
+                self.text(said(text), beside)
                 if signature:
                     self._raw(part)
         else:
@@ -630,7 +580,7 @@ class GenerateContentDecoder(Decoder):
         call.signature = call.signature or signature
         self._grow_call(call, call.begin(arguments, more=more or bool(pieces)))
         for piece in pieces:
-            self._grow_call(call, call.add(_object(piece)))
+            self._grow_call(call, call.add(_piece(piece)))
         if not more:
             self._end_call()
 
@@ -657,24 +607,24 @@ class GenerateContentDecoder(Decoder):
         """Why the answer ends; of several the last."""
         if type(reason) is str and reason not in (_UNFINISHED, self.state.raw_finish_reason):
             self.state.raw_finish_reason = scrub(reason)
-            self._forget()
+            self.changed()
 
     def usage(self, raw: Any) -> None:
         """The last report counts: they are cumulative. One without counts, as Vertex AI's first ones, changes none."""
         if type(raw) is dict and raw != self.state.usage.raw:
             usage = _usage(scrub(raw))
             self.state.usage = usage if usage.source == "reported" else attrs.evolve(self.state.usage, raw=usage.raw)
-            self._forget()
+            self.changed()
 
     def prompt_feedback(self, feedback: Any) -> None:
         """What the filter says of the prompt; with a reason to block it, there is no answer."""
-        self._keep("promptFeedback", feedback)
+        self.keep_more("promptFeedback", feedback)
         if type(feedback) is dict and feedback.get("blockReason"):
             self._blocked = True
 
     def grounding(self, grounding: Any) -> None:
         """The pages, documents and places that the answer rests on."""
-        self._keep("groundingMetadata", grounding)
+        self.keep_more("groundingMetadata", grounding)
         if type(grounding) is dict:
             for chunk in listed(grounding.get("groundingChunks")):
                 for cited in chunk.values() if type(chunk) is dict else ():
@@ -682,47 +632,25 @@ class GenerateContentDecoder(Decoder):
 
     def citations(self, citations: Any) -> None:
         """What the answer quotes at length."""
-        self._keep("citationMetadata", citations)
+        self.keep_more("citationMetadata", citations)
         if type(citations) is dict:
             for name in ("citations", "citationSources"):
                 for cited in listed(citations.get(name)):
                     self._cite(cited)
 
     def _cite(self, cited: Any) -> None:
-        """Add a citation, once: for a place in the text where it names one, else for a page or a text."""
-        if type(cited) is not dict:
-            return
-        url, id = word(cited.get("uri")) or word(cited.get("sourceUri")), word(cited.get("placeId"))
-        id = id or word(cited.get("documentName"))
+        cited = mapped(cited)
         title, text = word(cited.get("title")), word(cited.get("text"))
-        place = tuple(at for at in (cited.get("startIndex"), cited.get("endIndex")) if type(at) is int)
-        if not (url or id or title or text) or (url, id, title, text, place) in self._cited:
-            return
-        self._cited.add((url, id, title, text, place))
-        self.source(
-            Source(
-                url=url or None,
-                title=title or None,
-                id=id or None,
-                text=text or None,
-                metadata={
-                    name: scrub(value)
-                    for name, value in cited.items()
-                    if value is not None and name not in _READ_OF_SOURCE
-                },
-            )
+        at = [place for place in (cited.get("startIndex"), cited.get("endIndex")) if type(place) is int]
+        self.cite(
+            cited,
+            _READ_OF_SOURCE,
+            url=word(cited.get("uri")) or word(cited.get("sourceUri")),
+            title=title,
+            id=word(cited.get("placeId")) or word(cited.get("documentName")),
+            text=text,
+            place=(title, text, *at),  # of a document several passages are told apart
         )
-
-    def _keep(self, name: str, value: Any) -> None:
-        """Keep what has no field of its own: of objects the union, of the rest the last."""
-        old = self.state.metadata.get(name)
-        self.state.metadata[name] = {**old, **scrub(value)} if type(value) is type(old) is dict else scrub(value)
-        self._forget()
-
-    def _forget(self) -> None:
-        """Something changed: an event like those before the change would change it back, so it has to be parsed."""
-        if self._stencil.field:
-            self._stencil = Stencil(_plain)
 
 
 _BESIDE = {
@@ -769,7 +697,7 @@ class _Call:
             return ""
         if type(arguments) is dict and more:
             return "".join(self._value([name], _json_text(value)) for name, value in arguments.items())
-        return arguments if type(arguments) is str else _json_text(arguments)
+        return written(arguments)
 
     def add(self, piece: Mapping[str, Any]) -> str:
         """Give what a piece adds to the text; nothing where it fits nowhere."""
@@ -880,7 +808,7 @@ def _plain(value: Any) -> tuple[str, str] | None:
     return "text", part["text"]
 
 
-def _object(value: Any) -> Any:
+def _piece(value: Any) -> Any:
     """A piece of the answer that is a JSON object, an empty one for None. Any other, dropped, would leave a hole."""
     if value is not None and type(value) is not dict:
         raise DecodeError(
@@ -888,10 +816,6 @@ def _object(value: Any) -> Any:
             event=printable(str(value)),
         )
     return value or {}
-
-
-def _logprobs(value: Any) -> Mapping[str, Any] | None:
-    return {"logprobs": scrub(value)} if type(value) is dict and value else None
 
 
 def _usage(raw: dict[str, Any]) -> Usage:

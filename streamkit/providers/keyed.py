@@ -132,7 +132,7 @@ class KeyedProvider:
 
     @property
     def codec(self) -> Codec:
-        """Its wire format."""
+        """Its wire format. A subclass has it as a class attribute, or makes it of its other facts."""
         raise NotImplementedError
 
     @property

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import attrs
 
-from streamkit.codec import Capabilities, HttpRequest, Model, Provider
+from streamkit.codec import Capabilities, Model
 from streamkit.local import require_wheels, server
 from streamkit.providers.openai_chat import CAPABILITIES, ChatCompletions
-from streamkit.types.request import ChatRequest
 from streamkit.types.secret import Secret
 
 __all__ = ["DEFAULT_MODEL", "Local"]
@@ -20,19 +19,7 @@ DEFAULT_MODEL = "smollm2-135m"
 """The only model there is."""
 
 
-class _DirectChat(ChatCompletions):
-    """Chat completions with a server of this machine, whatever proxies the environment names for others."""
-
-    def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
-        """As ever, past the proxies."""
-        return attrs.evolve(super().encode(request, provider), direct=True)
-
-    def list_models(self, provider: Provider) -> HttpRequest:
-        """As ever, past the proxies."""
-        return attrs.evolve(super().list_models(provider), direct=True)
-
-
-_CODEC = _DirectChat(
+_CODEC = ChatCompletions(
     capabilities=attrs.evolve(
         CAPABILITIES, top_k=True, required_tool=False, named_tool=False, images=False, files=False
     )

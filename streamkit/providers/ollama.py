@@ -11,7 +11,6 @@ The decoder is lenient about what is sent, lines of `/api/generate` included, an
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from json.decoder import scanstring  # type: ignore[attr-defined]  # there since Python 2.6, but not in typeshed
@@ -19,21 +18,35 @@ from typing import Any
 
 import attrs
 
-from streamkit.codec import Capabilities, Decoder, HttpRequest, Provider
-from streamkit.encoding import CallIds, bearer, call_input, function_tool, get, merged, objections, post, result_text
-from streamkit.errors import ConfigError, DecodeError, ProviderError, StreamTruncated
+from streamkit.codec import Capabilities, Decoder, HttpRequest, Provider, logprobs
+from streamkit.encoding import (
+    CallIds,
+    bearer,
+    call_input,
+    function_tool,
+    get,
+    given,
+    media_objections,
+    merged,
+    objections,
+    own_thinking,
+    post,
+    refuse,
+    result_text,
+    speaks,
+)
+from streamkit.errors import DecodeError
 from streamkit.framing import Event, NDJSONFramer
-from streamkit.jsontext import listed, parse_json, said, scrub, word
+from streamkit.jsontext import listed, mapped, named, parse_json, said, scrub, word, written
 from streamkit.provider_errors import event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.types.chunks import Chunk
-from streamkit.types.messages import ImagePart, Message, ThinkingPart, ToolCallPart, ToolResultPart
+from streamkit.types.messages import ImagePart, Message, ToolCallPart, ToolResultPart
 from streamkit.types.request import ChatRequest, ResponseFormat
 from streamkit.types.usage import Usage, count
 
-__all__ = ["Ollama", "OllamaChat", "OllamaDecoder"]
+__all__ = ["CAPABILITIES", "Ollama", "OllamaChat", "OllamaDecoder"]
 
-_EFFORTS = ("none", "low", "medium", "high", "max")
 _MOST_LOGPROBS = 20
 
 CAPABILITIES = Capabilities(
@@ -44,17 +57,20 @@ CAPABILITIES = Capabilities(
     image_bytes=100 * 2**20,
     thinking=True,
     reasoning_effort=True,
+    efforts=("none", "low", "medium", "high", "max"),
     top_k=True,
     logprobs=True,
 )
 """What the API can do; a model may know less."""
 
 
+@attrs.frozen(kw_only=True)
 class OllamaChat:
     """The wire format of `POST /api/chat`. Stateless; share it between any number of threads."""
 
+    capabilities: Capabilities = CAPABILITIES
     framer = NDJSONFramer
-    capabilities = CAPABILITIES
+    error = staticmethod(status_error)
 
     def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
         """Put a request into the API's words.
@@ -62,24 +78,22 @@ class OllamaChat:
         Sampling settings go into `options`. Thinking goes back where this provider gave it; other providers' raw blocks
         are left out. A reasoning effort is a level of `think`, and "none" switches thinking off. With tool_choice
         "none" the tools are left out, as the API has no such switch. `prompt_caching` asks for nothing: it is automatic
-        here. `provider_options` are the API's own fields and have the last word: an object in them (`options`, with
-        `num_ctx` in it) is merged into ours, None takes a field out, anything else replaces it.
-
-        A server of this machine is reached past the proxies of the environment.
+        here. `provider_options`, the API's own fields (`options`, with `num_ctx` in it), have the last word (see
+        `encoding.merged`). A server of this machine is reached past the proxies of the environment, as by Ollama's own
+        client.
 
         Raises:
             ConfigError: for what the API does not know or cannot do.
         """
-        for objection in _objections(request):
-            raise ConfigError(f"{provider.name}: {objection}")
-        sent = post(
+        refuse(provider, _objections(request, self.capabilities))
+        return post(
             _url(provider, "/api/chat"),
             merged(_body(request, provider.name), request.provider_options),
             headers={"Accept": "application/x-ndjson"},
             secrets=bearer(provider.secret()),
             own=request.headers,
+            direct=True,
         )
-        return attrs.evolve(sent, direct=_is_of_this_machine(sent.url))
 
     def decoder(self, request: ChatRequest, provider: Provider, *, index: int = 0, step: int = 1) -> OllamaDecoder:
         """Give a decoder for one answer."""
@@ -87,17 +101,11 @@ class OllamaChat:
 
     def list_models(self, provider: Provider) -> HttpRequest:
         """Give the request for the names of the models that the server has."""
-        asked = get(_url(provider, "/api/tags"), secrets=bearer(provider.secret()))
-        return attrs.evolve(asked, direct=_is_of_this_machine(asked.url))
+        return get(_url(provider, "/api/tags"), secrets=bearer(provider.secret()), direct=True)
 
     def model_names(self, answer: Any) -> list[str]:
         """Give the names in a list of models."""
-        models = answer.get("models") if type(answer) is dict else None
-        return [name for model in listed(models) if type(model) is dict and (name := word(model.get("name")))]
-
-    def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-        """Give the error for an answer of this status."""
-        return status_error(provider, status, headers, body)
+        return named(mapped(answer).get("models"), "name")
 
 
 class Ollama(KeyedProvider):
@@ -113,17 +121,11 @@ class Ollama(KeyedProvider):
     needs_key = False
     base_url_variable = "OLLAMA_HOST"
     default_base_url = "http://127.0.0.1:11434"
-
-    @property
-    def codec(self) -> OllamaChat:
-        """Ollama's own API."""
-        return _CHAT
+    codec = OllamaChat()
 
     def _address(self, base_url: str | None, settings: Mapping[str, str]) -> str:
         return _whole_address(super()._address(base_url, settings))
 
-
-_CHAT = OllamaChat()
 
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  # read, never bound
 """Where a server is found that listens on all addresses, or whose host is not said."""
@@ -150,19 +152,13 @@ def _url(provider: Provider, path: str) -> str:
     return provider.base_url.removesuffix("/api").removesuffix("/v1") + path
 
 
-def _is_of_this_machine(url: str) -> bool:
-    """Whether a proxy could not reach it. Ollama's own client, like all of Go's, asks none for these, either."""
-    return re.match(r"https?://(localhost|127(\.\d+){3}|\[::1\])(:\d+)?/", url) is not None
-
-
 # -- the request
 
 
-def _objections(request: ChatRequest) -> Iterator[str]:
+def _objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
     """What the API would refuse, or does not know, each with what to do instead."""
-    yield from objections(request, CAPABILITIES)
-    if request.reasoning_effort is not None and request.reasoning_effort not in _EFFORTS:
-        yield f"unknown reasoning_effort {request.reasoning_effort!r}: use one of {', '.join(_EFFORTS)}"
+    yield from objections(request, can)
+    yield from media_objections(request)
     if request.logprobs is not None and not 0 <= request.logprobs <= _MOST_LOGPROBS:
         yield f"logprobs {request.logprobs} is out of range: give a number from 0 to {_MOST_LOGPROBS}"
 
@@ -179,7 +175,7 @@ def _body(request: ChatRequest, provider: str) -> dict[str, Any]:
         "top_logprobs": request.logprobs or None,
         "stream": True,
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    return given(fields)
 
 
 def _options(request: ChatRequest) -> dict[str, Any]:
@@ -193,7 +189,7 @@ def _options(request: ChatRequest) -> dict[str, Any]:
         "frequency_penalty": request.frequency_penalty,
         "presence_penalty": request.presence_penalty,
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    return given(fields)
 
 
 def _think(request: ChatRequest) -> bool | str | None:
@@ -220,7 +216,7 @@ def _messages(messages: Sequence[Message], provider: str) -> Iterator[dict[str, 
             calls = [(ids.of_call(part), part) for part in message.content if isinstance(part, ToolCallPart)]
             tools.update({id: part.name for id, part in calls})
             yield {**spoken, **_thought(message, provider), **_calls(calls)}
-        elif not message.content or any(not isinstance(part, ToolResultPart) for part in message.content):
+        elif speaks(message):
             yield spoken
 
 
@@ -230,8 +226,7 @@ def _tool_result(result: ToolResultPart, id: str, tools: Mapping[str, str]) -> d
 
 
 def _thought(message: Message, provider: str) -> dict[str, str]:
-    own = [part for part in message.content if isinstance(part, ThinkingPart) and part.provider in ("", provider)]
-    thinking = "".join(part.text for part in own)
+    thinking = own_thinking(message, provider)
     return {"thinking": thinking} if thinking else {}
 
 
@@ -242,8 +237,6 @@ def _calls(calls: Sequence[tuple[str, ToolCallPart]]) -> dict[str, Any]:
 
 def _images(message: Message) -> dict[str, list[str]]:
     images = [part for part in message.content if isinstance(part, ImagePart)]
-    if images and message.role != "user":
-        raise ConfigError(f"images can only be sent in a user message, not in one of role {message.role!r}")
     return {"images": [image.base64() for image in images]} if images else {}
 
 
@@ -313,10 +306,7 @@ class OllamaDecoder(Decoder):
             StreamTruncated: the body ended before a line with `done`, perhaps in the middle of a line.
         """
         if not self.finished:
-            raise StreamTruncated(
-                f"{self.state.provider}: the answer was cut off before its last line: "
-                "send the request again, or go on from `partial`"
-            )
+            raise self.cut_off("last line")
         self.step_finish(self._finish_reason())
         return self.take()
 
@@ -337,9 +327,7 @@ class OllamaDecoder(Decoder):
         message = line.get("message")
         whole = {**line, **message} if type(message) is dict else line
         self._said(whole)
-        for name, value in whole.items():
-            if name not in _READ and value is not None:
-                self.state.metadata[name] = scrub(value)
+        self.keep(whole, _READ)
         if line.get("error") or type(message) is str:  # a gateway may say why in `message`
             raise event_error(self.state.provider, line.get("error") or line, status=_status(line))
         self._usage(line)
@@ -351,19 +339,17 @@ class OllamaDecoder(Decoder):
         """Thinking first, then text, then calls. `/api/generate` and servers of others have other names for some."""
         thinking = said(message.get("thinking")) or said(message.get("reasoning_content"))
         text = said(message.get("content")) or said(message.get("response"))
-        logprobs = _logprobs(message.get("logprobs"))
+        beside = logprobs(message.get("logprobs"))
         if thinking:
-            self.thinking(thinking, None if text else logprobs)
-        if text or (logprobs and not thinking):
-            self.text(text, logprobs)
-        for call in listed(message.get("tool_calls")):
-            function = call.get("function") if type(call) is dict else None
-            if type(function) is dict:
-                self._call(word(call.get("id")), function)
+            self.thinking(thinking, None if text else beside)
+        if text or (beside and not thinking):
+            self.text(text, beside)
+        for call in map(mapped, listed(message.get("tool_calls"))):
+            self._call(word(call.get("id")), mapped(call.get("function")))
 
     def _call(self, id: str, function: Mapping[str, Any]) -> None:
         """A whole call. Its index says nothing: some servers have the same in each."""
-        name, text = word(function.get("name")), _arguments(function.get("arguments"))
+        name, text = word(function.get("name")), written(function.get("arguments"))
         if id or name or text:
             self._calls += 1
             self.tool_start(id, name)
@@ -393,18 +379,6 @@ def _plain(line: str) -> tuple[str, str] | None:
     except ValueError:  # no string there
         return None
     return (text, thinking) if line[end:] == _TAIL else None
-
-
-def _arguments(value: Any) -> str:
-    """Arguments as JSON text; they come as an object, from some servers as its text."""
-    if type(value) is str:
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _logprobs(value: Any) -> Mapping[str, Any] | None:
-    """Log probabilities as a chunk's metadata, None where there are none."""
-    return {"logprobs": scrub(value)} if value and type(value) is list else None
 
 
 def _status(line: Mapping[str, Any]) -> int | None:

@@ -13,7 +13,6 @@ then the end of the body, makes an answer complete.
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,29 +20,44 @@ from urllib.parse import quote, urljoin
 
 import attrs
 
-from streamkit.codec import Capabilities, Decoder, HttpRequest, Key, Provider
-from streamkit.encoding import CallIds, bearer, function_tool, get, merged, objections, post, result_text
-from streamkit.errors import ConfigError, DecodeError, ProviderError, StreamTruncated
+from streamkit.codec import (
+    Capabilities,
+    Decoder,
+    GrowingCall,
+    HttpRequest,
+    Key,
+    Provider,
+    counted,
+    logprobs,
+)
+from streamkit.encoding import (
+    CallIds,
+    content,
+    function_call,
+    function_tool,
+    get,
+    given,
+    key_header,
+    media_objections,
+    merged,
+    objections,
+    own_thinking,
+    post,
+    refuse,
+    results,
+    speaks,
+)
+from streamkit.errors import ConfigError, DecodeError
 from streamkit.framing import Event, SSEFramer
-from streamkit.jsontext import listed, named, parse_arguments, parse_json, scrub, word
+from streamkit.jsontext import listed, mapped, named, parse_arguments, scrub, word, written
 from streamkit.provider_errors import event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.schema import OPENAI_STRICT
 from streamkit.stencil import Stencil
-from streamkit.types.chunks import Chunk, Source
-from streamkit.types.messages import (
-    FilePart,
-    ImagePart,
-    Message,
-    Part,
-    TextPart,
-    ThinkingPart,
-    ToolCallPart,
-    ToolResultPart,
-)
+from streamkit.types.chunks import Chunk
+from streamkit.types.messages import Message, TextPart, ToolCallPart
 from streamkit.types.request import ChatRequest, ResponseFormat
-from streamkit.types.secret import Secret
-from streamkit.types.usage import Usage, count
+from streamkit.types.usage import Usage
 
 __all__ = [
     "CAPABILITIES",
@@ -79,10 +93,16 @@ class Quirks:
     """The path of the bound on thinking, in tokens."""
     thinking_back: str = ""
     """The field of an assistant's message in which the service wants its thinking back while tools are called."""
+    prefill: str = ""
+    """The field of a last message that is the assistant's which has the model go on with it."""
+    cache_marks: bool = False
+    """Whether a text is marked for the prompt to be cached up to its end, as at Anthropic."""
     max_completion_tokens: str | None = None
     """A pattern, searched in the model's name, of the models that know the token limit only by this newer name."""
     thinking_fields: tuple[str, ...] = ("reasoning_content", "reasoning")
     """The fields of a delta that may hold thinking. The first with text counts: some services send it under two."""
+    direct: bool = True
+    """Whether a server of this machine is reached past the environment's proxies, which could not reach it."""
 
     def url(self, base_url: str, path: str, model: str = "") -> str:
         """Give the address of one of the paths."""
@@ -90,10 +110,6 @@ class Quirks:
             path = path.replace("{model}", quote(model, safe=""))
         whole = urljoin(f"{base_url}/", path) if path.startswith(("/", ".")) else f"{base_url}/{path}"
         return f"{whole}?{self.query}" if self.query else whole
-
-    def secrets(self, key: Secret | None) -> dict[str, Secret]:
-        """Give the header that carries the key, if there is one."""
-        return bearer(key) if self.key_header == "Authorization" or not key else {self.key_header: key}
 
     def spoken(self, body: dict[str, Any], request: ChatRequest) -> dict[str, Any]:
         """Give the body of a request as the service wants it."""
@@ -122,34 +138,35 @@ _NAME_FIELDS = {"data": "id", "endpoints": "name", "result": "name"}
 """The field with a model's name, by that in which the list stands: anywhere, at Databricks, at Cloudflare."""
 
 
+@attrs.frozen(kw_only=True)
 class ChatCompletions:
     """The wire format of `POST /chat/completions`. Stateless; share it between any number of threads."""
 
+    quirks: Quirks = Quirks()
+    capabilities: Capabilities = CAPABILITIES
     framer = SSEFramer
-
-    def __init__(self, quirks: Quirks | None = None, capabilities: Capabilities | None = None) -> None:
-        self.quirks = quirks or Quirks()
-        self.capabilities = capabilities or CAPABILITIES
+    error = staticmethod(status_error)
 
     def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
         """Put a request into the API's words.
 
         Thinking and other providers' raw blocks are left out of the messages, since the API takes none back (but see
-        `Quirks.thinking_back`). A tool's failure is sent as a result that says so.
-        `prompt_caching` asks for nothing: it is automatic here. `provider_options` are the API's own fields and have
-        the last word: an object in them is merged into ours, None takes a field out, anything else replaces it.
+        `Quirks.thinking_back`). A tool's failure is sent as a result that says so. `prompt_caching` asks for nothing,
+        as it is automatic, but where there are `Quirks.cache_marks`: there it marks the end of the system text, else of
+        the user's last message, and a text's `cache` its own. `provider_options`, the API's own fields, have the last
+        word (see `encoding.merged`).
 
         Raises:
             ConfigError: for what the API does not know or cannot do.
         """
-        for objection in _objections(request, self.capabilities):
-            raise ConfigError(f"{provider.name}: {objection}")
+        refuse(provider, _objections(request, self.capabilities))
         quirks = self.quirks
         return post(
             quirks.url(provider.base_url, quirks.path, request.model),
             merged(quirks.spoken(_body(request, quirks, provider.name), request), request.provider_options),
-            secrets=quirks.secrets(provider.secret()),
+            secrets=key_header(quirks.key_header, provider.secret()),
             own=request.headers,
+            direct=quirks.direct,
         )
 
     def decoder(self, request: ChatRequest, provider: Provider, *, index: int = 0, step: int = 1) -> ChatDecoder:
@@ -161,16 +178,13 @@ class ChatCompletions:
         quirks = self.quirks
         if not quirks.models_path:
             raise ConfigError(f"{provider.name} lists no models: see its documentation for their names")
-        return get(quirks.url(provider.base_url, quirks.models_path), secrets=quirks.secrets(provider.secret()))
+        secrets = key_header(quirks.key_header, provider.secret())
+        return get(quirks.url(provider.base_url, quirks.models_path), secrets=secrets, direct=quirks.direct)
 
     def model_names(self, answer: Any) -> list[str]:
         """Give the names in a list of models, which may stand by itself, and mostly stands under `data`."""
         boxes = answer if type(answer) is dict else {"data": answer}
         return [name for box, field in _NAME_FIELDS.items() for name in named(boxes.get(box), field)]
-
-    def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-        """Give the error for an answer of this status."""
-        return status_error(provider, status, headers, body)
 
 
 class OpenAI(KeyedProvider):
@@ -181,11 +195,10 @@ class OpenAI(KeyedProvider):
     base_url_variable = "OPENAI_BASE_URL"
     default_base_url = "https://api.openai.com/v1"
     usual_model = "gpt-4o"
-
-    @property
-    def codec(self) -> ChatCompletions:
-        """Chat completions."""
-        return _OPENAI
+    codec = ChatCompletions(
+        quirks=Quirks(max_completion_tokens=NEWER_MODELS, direct=False),
+        capabilities=attrs.evolve(CAPABILITIES, schema_rules=OPENAI_STRICT),
+    )
 
 
 class OpenAICompatible(KeyedProvider):
@@ -219,15 +232,10 @@ class OpenAICompatible(KeyedProvider):
     @property
     def codec(self) -> ChatCompletions:
         """Chat completions, with the service's quirks."""
-        return ChatCompletions(self.quirks, self.can)
+        return ChatCompletions(quirks=self.quirks, capabilities=self.can)
 
     def _facts(self) -> Mapping[str, Any]:
         return {"base_url": self.base_url, "name": self.name}
-
-
-_OPENAI = ChatCompletions(
-    Quirks(max_completion_tokens=NEWER_MODELS), attrs.evolve(CAPABILITIES, schema_rules=OPENAI_STRICT)
-)
 
 
 # -- the request
@@ -242,9 +250,7 @@ def _at(path: str, value: Any) -> dict[str, Any]:
 def _objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
     """What the API would refuse, or does not know, each with what to do instead."""
     yield from objections(request, can)
-    for message in request.messages:
-        if message.role != "user" and any(isinstance(part, (ImagePart, FilePart)) for part in message.content):
-            yield f"images and files can only be sent in a user message, not in one of role {message.role!r}"
+    yield from media_objections(request)
 
 
 def _body(request: ChatRequest, quirks: Quirks, provider: str) -> dict[str, Any]:
@@ -253,7 +259,7 @@ def _body(request: ChatRequest, quirks: Quirks, provider: str) -> dict[str, Any]
     offers_tools = bool(request.tools) or "tools" in request.provider_options
     fields = {
         "model": request.model,
-        "messages": list(_messages(request.messages, quirks.thinking_back, provider)),
+        "messages": _messages(request, quirks, provider),
         "temperature": request.temperature,
         "top_p": request.top_p,
         "top_k": request.top_k,
@@ -272,7 +278,7 @@ def _body(request: ChatRequest, quirks: Quirks, provider: str) -> dict[str, Any]
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    return given(fields)
 
 
 def _tool_choice(choice: str | None) -> Any:
@@ -288,55 +294,51 @@ def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
     return {"type": "json_object" if wanted.type == "json" else "text"}
 
 
-def _messages(messages: Sequence[Message], thinking_back: str, provider: str) -> Iterator[dict[str, Any]]:
+def _messages(request: ChatRequest, quirks: Quirks, provider: str) -> list[dict[str, Any]]:
+    caching = quirks.cache_marks and request.prompt_caching
+    messages = _marked_for_caching(request.messages) if caching else request.messages
+    sent = list(_told(messages, quirks, provider))
+    if quirks.prefill and sent[-1]["role"] == "assistant" and "tool_calls" not in sent[-1]:
+        sent[-1][quirks.prefill] = True
+    return sent
+
+
+def _told(messages: Sequence[Message], quirks: Quirks, provider: str) -> Iterator[dict[str, Any]]:
     ids = CallIds()
     calling = False  # the model is calling tools to answer the last message of the user's
     for message in messages:
-        for part in message.content:
-            if isinstance(part, ToolResultPart):
-                yield {"role": "tool", "tool_call_id": ids.of_result(part), "content": result_text(part)}
+        yield from results(message, ids)
         if message.role == "assistant":
-            said = _said(message, ids)
+            said = _said(message, ids, quirks)
             calling = calling or "tool_calls" in said
-            yield {**said, **(_thought(message, thinking_back, provider) if calling else {})}
-        elif not message.content or any(not isinstance(part, ToolResultPart) for part in message.content):
+            thinking = own_thinking(message, provider) if calling and quirks.thinking_back else ""
+            yield {**said, quirks.thinking_back: thinking} if thinking else said
+        elif speaks(message):
             calling = False
-            yield {"role": message.role, "content": _content(message)}
+            yield {"role": message.role, "content": content(message, marks=quirks.cache_marks)}
 
 
-def _said(message: Message, ids: CallIds) -> dict[str, Any]:
-    calls = [_call(part, ids.of_call(part)) for part in message.content if isinstance(part, ToolCallPart)]
-    content = _content(message) or (None if calls else "")
-    return {"role": "assistant", "content": content, **({"tool_calls": calls} if calls else {})}
+def _said(message: Message, ids: CallIds, quirks: Quirks) -> dict[str, Any]:
+    calls = [function_call(part, ids.of_call(part)) for part in message.content if isinstance(part, ToolCallPart)]
+    shown = content(message, marks=quirks.cache_marks) or (None if calls else "")
+    return {"role": "assistant", "content": shown, **({"tool_calls": calls} if calls else {})}
 
 
-def _thought(message: Message, field: str, provider: str) -> dict[str, str]:
-    """The thinking of a message, for a service that wants its own back under this name."""
-    parts = (part for part in message.content if isinstance(part, ThinkingPart) and part.provider in ("", provider))
-    thinking = "".join(part.text for part in parts)
-    return {field: thinking} if field and thinking else {}
-
-
-def _call(call: ToolCallPart, id: str) -> dict[str, Any]:
-    return {"id": id, "type": "function", "function": {"name": call.name, "arguments": call.input or "{}"}}
-
-
-def _content(message: Message) -> str | list[dict[str, Any]]:
-    """Text alone as a text, as older servers know nothing else; with images or files a list of parts."""
-    shown = [part for part in message.content if isinstance(part, (TextPart, ImagePart, FilePart))]
-    if all(isinstance(part, TextPart) for part in shown):
-        return message.text
-    return [_part(part) for part in shown]
-
-
-def _part(part: Part) -> dict[str, Any]:
-    if isinstance(part, ImagePart):
-        detail = {"detail": part.detail} if part.detail else {}
-        return {"type": "image_url", "image_url": {"url": part.data_url(), **detail}}
-    if isinstance(part, FilePart):
-        data = f"data:{part.media_type};base64,{part.base64()}"
-        return {"type": "file", "file": {"filename": part.name, "file_data": data}}
-    return {"type": "text", "text": part.text if isinstance(part, TextPart) else ""}
+def _marked_for_caching(messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages with a mark at the end of the system text, else of the user's last message."""
+    texts = [
+        (at, place, part)
+        for role in ("user", "system")
+        for at, message in enumerate(messages)
+        for place, part in enumerate(message.content)
+        if message.role == role and isinstance(part, TextPart) and part.text
+    ]
+    if not texts:
+        return messages
+    at, place, part = texts[-1]
+    parts = [*messages[at].content]
+    parts[place] = attrs.evolve(part, cache=True)
+    return [*messages[:at], attrs.evolve(messages[at], content=parts), *messages[at + 1 :]]
 
 
 # -- the answer
@@ -385,22 +387,14 @@ _READ_OF_DELTA = frozenset({"role", "index", "name", "channel", "token_id", "tok
 _READ_OF_SOURCE = frozenset({"type", "url", "file_id", "title", "filename", "content", "snippet"})
 _PADDING = ("obfuscation", "p")
 """Names of strings of random length that keep a listener from guessing tokens by their size (OpenAI, Mistral)."""
-_KEEP_ALIVES = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
 
 
 @attrs.define
-class _Call:
+class _Call(GrowingCall):
     """A tool call as it grows."""
 
-    id: str = ""
-    name: str = ""
-    pieces: list[str] = attrs.field(factory=list)
     begun: bool = False
     needs_id: bool = True
-
-    @property
-    def text(self) -> str:
-        return "".join(self.pieces)
 
     def is_another(self, id: str, name: str, piece: str) -> bool:
         """Whether an entry under this call's index or id is a new call: services use them again, and repeat names."""
@@ -437,7 +431,6 @@ class ChatDecoder(Decoder):
         self._by_id: dict[str, _Call] = {}
         self._begun = 0  # calls whose start was given
         self._refusal: list[str] = []
-        self._cited: set[object] = set()
 
     def event(self, event: Event) -> None:
         """Decode one event.
@@ -446,13 +439,10 @@ class ChatDecoder(Decoder):
             ProviderError: the event reports an error. What came beside it is decoded first.
             DecodeError: the event cannot be understood.
         """
-        data = event.data
-        text = self._stencil.read(data)
+        text = self._stencil.read(event.data)
         if text is not None and event.event == "message":
             (self.text if self._stencil.field == "content" else self.thinking)(text)
-        elif data.startswith("[DONE]"):
-            self.finished = True
-        elif data and event.event not in _KEEP_ALIVES:
+        else:
             self._event(event)
 
     def end(self) -> list[Chunk]:
@@ -465,43 +455,24 @@ class ChatDecoder(Decoder):
         self._require_whole()
         self._begin_calls(force=True)
         reason = self._finish_reason()
-        for call in self._calls:
-            cut = reason == "length" and call is self._calls[-1] and not call.text.strip()
-            self.tool_call(
-                call.id,
-                call.name,
-                call.text,
-                why="the token limit ended the answer before its arguments" if cut else None,
-            )
+        self.end_calls(self._calls, reason)
         if self._refusal:
             self.state.metadata["refusal"] = "".join(self._refusal)
         self.step_finish(reason)
         return self.take()
 
     def _require_whole(self) -> None:
-        """Raise where the answer is none, or has no end; an object that did not belong in it may be the reason."""
-        provider = self.state.provider
         if self._answered and self.state.raw_finish_reason is not None:
             return
-        if any(name in self._other for name in ("message", "detail", "msg", "errors")):
-            raise event_error(provider, self._other)
-        if not self._answered:
-            raise StreamTruncated(
-                f"{provider}: the answer has no choice, so there is nothing in it: send the request again"
-            )
+        self.require_answer("choice", there=self._answered, other=self._other)
         if not self.finished:
-            raise StreamTruncated(
-                f"{provider}: the answer was cut off before its finish reason: "
-                "send the request again, or go on from `partial`"
-            )
+            raise self.cut_off("finish reason")
 
     # -- an event
 
     def _event(self, event: Event) -> None:
-        value = self._parsed(event)
-        if type(value) is not dict:
-            if event.event == "error":
-                raise event_error(self.state.provider, value)
+        value = self.parsed_object(event)
+        if value is None:
             return
         state = self.state
         if not state.id:
@@ -517,77 +488,59 @@ class ChatDecoder(Decoder):
         if choices is None:
             self._other = value
         self._sources(value)
-        self._beside(value, _READ_OF_EVENT)
+        self.beside(value, _READ_OF_EVENT, _BESIDE)
         if error:
             raise event_error(state.provider, error)
         self._stencil.learn(event.data, value)
-
-    def _parsed(self, event: Event) -> Any:
-        try:
-            return parse_json(event.data)
-        except DecodeError:
-            if event.data.strip() == "[DONE]":
-                self.finished = True
-                return None
-            if event.event == "error":
-                return event.data
-            raise
 
     def _choice(self, choice: Mapping[str, Any], *, whole: bool) -> None:
         """Read the first choice. A server that does not stream has a `message` in it; beside deltas it repeats them."""
         self._answered = True
         delta, message = choice.get("delta"), choice.get("message")
-        logprobs = _logprobs(choice.get("logprobs"))
-        self._beside(choice, _READ_OF_CHOICE)
+        beside = logprobs(choice.get("logprobs"))
+        self.beside(choice, _READ_OF_CHOICE, _BESIDE)
         if type(delta) is dict:
             self._streamed = True
-            self._delta(delta, logprobs)
+            self._delta(delta, beside)
         elif type(message) is dict and not self._streamed and (whole or self.state.raw_finish_reason is not None):
             self.finished = True
-            self._delta(message, logprobs)
+            self._delta(message, beside)
 
-    def _delta(self, delta: Mapping[str, Any], logprobs: Mapping[str, Any] | None) -> None:
+    def _delta(self, delta: Mapping[str, Any], beside: Mapping[str, Any] | None) -> None:
         """Thinking first, then text, then all else, in whatever order they stand."""
         news = {name: said for name, said in delta.items() if said and name not in _READ_OF_DELTA}
-        content = news.pop("content", "")
+        shown = news.pop("content", "")
         thinking = (
             [text for name in self._thinking_fields if type(text := news.pop(name, "")) is str and text] if news else []
         )
         if thinking:
-            self.thinking(thinking[0], None if content else logprobs)
-        if content or (logprobs and not thinking):
-            self.content(content, logprobs)
+            self.thinking(thinking[0], None if shown else beside)
+        if shown or (beside and not thinking):
+            self.content(shown, beside)
         for name, said in news.items():
             method = _OF_DELTA.get(name)
             if method is not None:
                 method(self, said)
             else:
-                self._keep(name, said, grow=True)
+                self.keep_more(name, said, grow=True)
 
-    def _beside(self, said: Mapping[str, Any], read: frozenset[str]) -> None:
-        """What an event, or its choice, says beside the delta. Most of it is the same in every event."""
-        kept = self.state.metadata
-        for name, value in said.items():
-            if value and name not in read and kept.get(name) != value:
-                method = _BESIDE.get(name)
-                if method is not None:
-                    method(self, value)
-                else:
-                    self._keep(name, value)
+    def changed(self) -> None:
+        """What stands beside the text is no longer what the stencil takes it for."""
+        self._stencil.forget()
 
     # -- what a delta brings
 
-    def content(self, content: Any, logprobs: Mapping[str, Any] | None = None) -> None:
+    def content(self, shown: Any, beside: Mapping[str, Any] | None = None) -> None:
         """Visible text; at Mistral also a list of parts, thinking among them."""
-        if type(content) is str:
-            self.text(content, logprobs)
+        if type(shown) is str:
+            self.text(shown, beside)
             return
-        if type(content) not in (list, dict):
+        if type(shown) not in (list, dict):
             # Not dropped: an answer with a hole must not look whole.
             raise DecodeError(
-                f"{self.state.provider}: the provider sent {type(content).__name__} where the answer's text belongs"
+                f"{self.state.provider}: the provider sent {type(shown).__name__} where the answer's text belongs"
             )
-        for part in listed(content):
+        for part in listed(shown):
             self._content_part(part if type(part) is dict else {"type": "text", "text": part})
 
     def refusal(self, refusal: Any) -> None:
@@ -599,10 +552,9 @@ class ChatDecoder(Decoder):
     def annotations(self, annotations: Any) -> None:
         """Citations: of a web page, or of a file."""
         for annotation in listed(annotations):
-            kind = annotation.get("type") if type(annotation) is dict else None
-            if type(kind) is str:
-                cited = annotation.get(kind)
-                self._cite(cited if type(cited) is dict else annotation)
+            kind = word(mapped(annotation).get("type"))
+            if kind:
+                self._cite(mapped(annotation.get(kind)) or annotation)
 
     def tool_calls(self, entries: Any) -> None:
         """Pieces of tool calls."""
@@ -629,14 +581,15 @@ class ChatDecoder(Decoder):
         elif type(text) is str:
             self.text(text)
         else:
-            self._keep("content_parts", [part], grow=True)
+            self.keep_more("content_parts", [part], grow=True)
 
     # -- tool calls
 
     def _grow(
         self, entry: Mapping[str, Any], function: Mapping[str, Any], position: int, *, needs_id: bool = True
     ) -> None:
-        id, name, piece = word(entry.get("id")), word(function.get("name")), _piece(function)
+        id, name = word(entry.get("id")), word(function.get("name"))
+        piece = written(function.get("arguments", function.get("input")))
         if not (id or name or piece):
             return
         index = entry.get("index")
@@ -686,18 +639,20 @@ class ChatDecoder(Decoder):
 
     def finish_reason(self, reason: Any) -> None:
         """Why the answer ends; of several the last."""
-        if type(reason) is str and reason != "null":
+        if type(reason) is str and reason not in ("null", self.state.raw_finish_reason):
             self.state.raw_finish_reason = scrub(reason)
+            self.changed()
 
     def usage(self, raw: Any) -> None:
         """The last report counts: they are cumulative. Moonshot has it in the choice."""
         if type(raw) is dict and raw != self.state.usage.raw:
             self.state.usage = _usage(scrub(raw))
+            self.changed()
 
     def x_groq(self, box: Any) -> None:
         """Groq has the usage here, sometimes only here."""
-        self._keep("x_groq", box)
-        if type(box) is dict and box.get("usage"):
+        self.keep_more("x_groq", box)
+        if mapped(box).get("usage"):
             self.usage(box["usage"])
 
     def _sources(self, value: Mapping[str, Any]) -> None:
@@ -709,37 +664,18 @@ class ChatDecoder(Decoder):
                     self._cite({"url": one} if type(one) is str else one)
 
     def _cite(self, cited: Any) -> None:
-        """Add a citation, once: for a place in the text where it names one, else for a page."""
-        if type(cited) is not dict:
-            return
+        cited = mapped(cited)
         url, id = word(cited.get("url")), word(cited.get("file_id"))
-        place = tuple(at for at in (cited.get("start_index"), cited.get("end_index")) if type(at) is int and at)
-        if not (url or id) or (url, id, place) in self._cited:
-            return
-        self._cited |= {(url, id, place), (url, id, ())}
-        self.source(
-            Source(
-                url=url or None,
-                title=word(cited.get("title")) or word(cited.get("filename")) or None,
-                id=id or None,
-                text=word(cited.get("content")) or word(cited.get("snippet")) or None,
-                metadata={
-                    name: scrub(value)
-                    for name, value in cited.items()
-                    if value is not None and name not in _READ_OF_SOURCE
-                },
+        if url or id:
+            self.cite(
+                cited,
+                _READ_OF_SOURCE,
+                url=url,
+                title=word(cited.get("title")) or word(cited.get("filename")),
+                id=id,
+                text=word(cited.get("content")) or word(cited.get("snippet")),
+                place=[at for at in (cited.get("start_index"), cited.get("end_index")) if type(at) is int and at],
             )
-        )
-
-    def _keep(self, name: str, value: Any, *, grow: bool = False) -> None:
-        """Keep what has no field of its own: of objects the union, of a delta's lists all, of the rest the last."""
-        old = self.state.metadata.get(name)
-        if grow and type(value) is list and type(old) is list:
-            old += scrub(value)
-        elif type(value) is dict and type(old) is dict:
-            self.state.metadata[name] = {**old, **scrub(value)}
-        else:
-            self.state.metadata[name] = scrub(value)
 
     def _finish_reason(self) -> str:
         """Ours for the provider's, corrected by what was seen: calls are to be answered, a refusal is no answer."""
@@ -768,7 +704,7 @@ def _plain(thinking_fields: Sequence[str], value: Any) -> tuple[str, str] | None
     """Field and text of an event whose only news is one piece of text; the rest of it only says again what was said."""
     choices = value.get("choices")
     choice = choices[0] if type(choices) is list and len(choices) == 1 else None
-    if type(choice) is not dict or choice.get("index") not in _FIRST or _logprobs(choice.get("logprobs")):
+    if type(choice) is not dict or choice.get("index") not in _FIRST or logprobs(choice.get("logprobs")):
         return None
     delta = choice.get("delta")
     if type(delta) is not dict:
@@ -788,30 +724,13 @@ def _error_in(value: Mapping[str, Any], event: str) -> Any:
     return None
 
 
-def _piece(function: Mapping[str, Any]) -> str:
-    """A piece of the arguments as the text that it is; some services send the object itself."""
-    piece = function.get("arguments", function.get("input"))
-    if type(piece) is str:
-        return piece
-    return "" if piece is None else json.dumps(piece, ensure_ascii=False)
-
-
-def _logprobs(value: Any) -> Mapping[str, Any] | None:
-    """Log probabilities as a chunk's metadata, None where there are none (some services send an object of nulls)."""
-    return {"logprobs": scrub(value)} if type(value) is dict and any(value.values()) else None
-
-
 def _usage(raw: dict[str, Any]) -> Usage:
-    counts: dict[str, int] = {}
-    for box in (raw, raw.get("prompt_tokens_details"), raw.get("completion_tokens_details")):
-        for name, said in box.items() if type(box) is dict else ():
-            field = _COUNTS.get(name)
-            if field is not None and not counts.get(field) and (number := count(said)) is not None:
-                counts[field] = number
+    counts = counted(raw, _COUNTS, "prompt_tokens_details", "completion_tokens_details")
     if not counts:
         return Usage(raw=raw)
-    said = counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0)
-    total, beside = counts.setdefault("total_tokens", said), counts.get("reasoning_tokens", 0)
-    if beside and total == said + beside:  # xAI counts reasoning beside the rest of the completion
-        counts["completion_tokens"] = counts.get("completion_tokens", 0) + beside
+    prompt, completion, beside = (
+        counts.get(name, 0) for name in ("prompt_tokens", "completion_tokens", "reasoning_tokens")
+    )
+    if beside and counts["total_tokens"] == prompt + completion + beside:  # xAI counts reasoning beside the completion
+        counts["completion_tokens"] = completion + beside
     return Usage(raw=raw, source="reported", **counts)

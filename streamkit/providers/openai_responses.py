@@ -14,7 +14,6 @@ no answer is complete.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -23,15 +22,28 @@ from typing import Any
 
 import attrs
 
-from streamkit.codec import Capabilities, Decoder, HttpRequest, Provider
-from streamkit.encoding import CallIds, get, merged, objections, post, result_text
-from streamkit.errors import ConfigError, DecodeError, ProviderError, StreamTruncated
+from streamkit.codec import Capabilities, Decoder, HttpRequest, Provider, counted, logprobs
+from streamkit.encoding import (
+    CallIds,
+    bearer,
+    described,
+    get,
+    given,
+    is_own,
+    media_objections,
+    merged,
+    objections,
+    post,
+    refuse,
+    result_text,
+)
+from streamkit.errors import ProviderError
 from streamkit.framing import Event, SSEFramer
-from streamkit.jsontext import listed, parse_arguments, parse_json, said, scrub, word
+from streamkit.jsontext import listed, mapped, named, parse_arguments, said, scrub, word, written
 from streamkit.provider_errors import event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.schema import OPENAI_STRICT
-from streamkit.types.chunks import Chunk, Source, ToolCallChunk
+from streamkit.types.chunks import Chunk, ToolCallChunk
 from streamkit.types.messages import (
     FilePart,
     ImagePart,
@@ -44,8 +56,7 @@ from streamkit.types.messages import (
     ToolResultPart,
 )
 from streamkit.types.request import ChatRequest, ResponseFormat, Tool
-from streamkit.types.secret import Secret
-from streamkit.types.usage import Usage, count
+from streamkit.types.usage import Usage
 
 __all__ = ["CAPABILITIES", "THINKING_MODELS", "OpenAIResponses", "Quirks", "Responses", "ResponsesDecoder"]
 
@@ -62,6 +73,8 @@ class Quirks:
     """A pattern, searched in the model's name, of the models that give and take encrypted thinking; None: no model."""
     unsigned_thinking: bool = False
     """Whether the service takes its thinking back as plain text."""
+    direct: bool = True
+    """Whether a server of this machine is reached past the environment's proxies, which could not reach it."""
 
 
 CAPABILITIES = Capabilities(
@@ -78,14 +91,14 @@ CAPABILITIES = Capabilities(
 """What can be asked of OpenAI's own API and, as far as we know, of most services on its wire."""
 
 
+@attrs.frozen(kw_only=True)
 class Responses:
     """The wire format of `POST /responses`. Stateless; share it between any number of threads."""
 
+    quirks: Quirks = Quirks()
+    capabilities: Capabilities = CAPABILITIES
     framer = SSEFramer
-
-    def __init__(self, quirks: Quirks | None = None, capabilities: Capabilities | None = None) -> None:
-        self.quirks = quirks or Quirks()
-        self.capabilities = capabilities or CAPABILITIES
+    error = staticmethod(status_error)
 
     def encode(self, request: ChatRequest, provider: Provider) -> HttpRequest:
         """Put a request into the API's words.
@@ -93,19 +106,19 @@ class Responses:
         The system messages at the beginning become `instructions`. Nothing is stored: thinking comes encrypted and is
         sent back, to the provider that gave it, before what it led to; other providers' raw blocks are left out.
         `thinking` asks for a summary of it. A tool's failure is sent as a result that says so. `prompt_caching` asks
-        for nothing: it is automatic here. `provider_options` are the API's own fields and have the last word: an object
-        in them is merged into ours, None takes a field out, anything else replaces it.
+        for nothing: it is automatic here. `provider_options`, the API's own fields, have the last word (see
+        `encoding.merged`).
 
         Raises:
             ConfigError: for what the API does not know or cannot do.
         """
-        for objection in _objections(request, self.capabilities):
-            raise ConfigError(f"{provider.name}: {objection}")
+        refuse(provider, _objections(request, self.capabilities))
         return post(
             f"{provider.base_url}/responses",
             merged(_body(request, self.quirks, provider.name), request.provider_options),
-            secrets=_secrets(provider),
+            secrets=bearer(provider.secret()),
             own=request.headers,
+            direct=self.quirks.direct,
         )
 
     def decoder(self, request: ChatRequest, provider: Provider, *, index: int = 0, step: int = 1) -> ResponsesDecoder:
@@ -114,18 +127,12 @@ class Responses:
         return ResponsesDecoder(provider=provider.name, index=index, step=step, tools=tools)
 
     def list_models(self, provider: Provider) -> HttpRequest:
-        """Give the request for the names of the provider's models; the API gives all at once."""
-        return get(f"{provider.base_url}/models", secrets=_secrets(provider))
+        """Give the request for the names of the models; the API gives all at once."""
+        return get(f"{provider.base_url}/models", secrets=bearer(provider.secret()), direct=self.quirks.direct)
 
     def model_names(self, answer: Any) -> list[str]:
-        """Give the names in the JSON value that answers `list_models`."""
-        models = answer.get("data") if type(answer) is dict else answer
-        names = [word(model.get("id")) for model in listed(models) if type(model) is dict]
-        return [name for name in names if name]
-
-    def error(self, provider: str, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-        """Give the error for an answer of this status."""
-        return status_error(provider, status, headers, body)
+        """Give the names in a list of models, which may stand by itself, and mostly stands under `data`."""
+        return named(answer.get("data") if type(answer) is dict else answer, "id")
 
 
 class OpenAIResponses(KeyedProvider):
@@ -136,30 +143,16 @@ class OpenAIResponses(KeyedProvider):
     base_url_variable = "OPENAI_BASE_URL"
     default_base_url = "https://api.openai.com/v1"
     usual_model = "gpt-5-mini"
-
-    @property
-    def codec(self) -> Responses:
-        """The Responses API."""
-        return _OPENAI
-
-
-_OPENAI = Responses(capabilities=attrs.evolve(CAPABILITIES, schema_rules=OPENAI_STRICT))
+    codec = Responses(quirks=Quirks(direct=False), capabilities=attrs.evolve(CAPABILITIES, schema_rules=OPENAI_STRICT))
 
 
 # -- the request
 
 
-def _secrets(provider: Provider) -> dict[str, Secret]:
-    key = provider.secret()
-    return {"Authorization": Secret(f"Bearer {key.expose()}")} if key else {}
-
-
 def _objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
     """What the API would refuse, or does not know, each with what to do instead."""
     yield from objections(request, can)
-    for message in request.messages:
-        if message.role != "user" and any(isinstance(part, (ImagePart, FilePart)) for part in message.content):
-            yield f"images and files can only be sent in a user message, not in one of role {message.role!r}"
+    yield from media_objections(request)
 
 
 def _body(request: ChatRequest, quirks: Quirks, provider: str) -> dict[str, Any]:
@@ -187,13 +180,12 @@ def _body(request: ChatRequest, quirks: Quirks, provider: str) -> dict[str, Any]
         "store": False,
         "stream": True,
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    return given(fields)
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
     """A function. Left unsaid, `strict` would be true here, and every parameter required."""
-    described = {"description": tool.description} if tool.description else {}
-    return {"type": "function", "name": tool.name, **described, "parameters": tool.parameters, "strict": False}
+    return {"type": "function", **described(tool), "parameters": tool.parameters, "strict": False}
 
 
 def _tool_choice(choice: str | None, custom: Collection[str]) -> Any:
@@ -259,7 +251,7 @@ class _History:
         if isinstance(part, ToolResultPart):
             return self._result(part)
         if isinstance(part, ThinkingPart):
-            return self._thinking(part) if part.provider in ("", self.provider) else None
+            return self._thinking(part) if is_own(part, self.provider) else None
         return dict(part.block) if isinstance(part, RawPart) and part.provider == self.provider else None
 
     def _call(self, part: ToolCallPart) -> dict[str, Any]:
@@ -307,12 +299,11 @@ def _part(part: Part) -> dict[str, Any]:
 
 
 def _file(part: FilePart) -> dict[str, Any]:
-    url = part.url or f"data:{part.media_type};base64,{part.base64()}"
     if part.media_type.startswith("image/"):
-        return {"type": "input_image", "image_url": url, "detail": "auto"}
+        return {"type": "input_image", "image_url": part.data_url(), "detail": "auto"}
     if part.url is not None:
-        return {"type": "input_file", "file_url": url}
-    return {"type": "input_file", "filename": part.name, "file_data": url}
+        return {"type": "input_file", "file_url": part.url}
+    return {"type": "input_file", "filename": part.name, "file_data": part.data_url()}
 
 
 # -- the answer
@@ -373,8 +364,8 @@ _PART_FIELDS = {
 }
 """What has grown to a part, by the part's type."""
 
-_ENDS = frozenset({"completed", "incomplete", "failed", "cancelled"})
-"""The status of a response that has ended."""
+_RUNNING = ("queued", "in_progress")
+"""The status of a response that has not ended. With the event that ends it, it says nothing."""
 
 # Fields that are read elsewhere, or repeat the request. What is in none of these becomes metadata.
 _READ_OF_EVENT = frozenset({"type", "response", "sequence_number", "error"})
@@ -387,7 +378,6 @@ _READ_OF_RESPONSE = frozenset(
 )  # fmt: skip
 _READ_OF_MESSAGE = frozenset({"type", "id", "status", "role", "content"})
 _READ_OF_SOURCE = frozenset({"type", "url", "file_id", "title", "filename"})
-_KEEP_ALIVES = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
 
 _Event = Mapping[str, Any]
 """An event, or an object in it, whose fields may hold anything."""
@@ -561,7 +551,6 @@ class ResponsesDecoder(Decoder):
         self._form = _NO_FORM
         self._wasted = 0  # forms in a row that fitted nothing
         self._refusal: list[str] = []
-        self._cited: set[object] = set()
 
     def event(self, event: Event) -> None:
         """Decode one event.
@@ -570,8 +559,8 @@ class ResponsesDecoder(Decoder):
             ProviderError: the event reports an error, or that the response failed.
             DecodeError: the event cannot be understood.
         """
-        data, form = event.data, self._form
-        piece = form.read(data)
+        form = self._form
+        piece = form.read(event.data)
         if piece is not None:
             self._wasted = 0
             if form.field == "output_text":  # as `_say` does
@@ -579,9 +568,7 @@ class ResponsesDecoder(Decoder):
                 self.text(piece)
             else:
                 self._say(form.item, form.field, piece)
-        elif data.startswith("[DONE]"):
-            self.finished = True
-        elif data and event.event not in _KEEP_ALIVES:
+        else:
             self._event(event)
 
     def end(self) -> list[Chunk]:
@@ -594,10 +581,7 @@ class ResponsesDecoder(Decoder):
         if self._failure is not None:
             raise self._failure
         if not self._over:
-            raise StreamTruncated(
-                f"{self.state.provider}: the answer was cut off before its response.completed: "
-                "send the request again, or go on from `partial`"
-            )
+            raise self.cut_off("response.completed")
         if self._refusal:
             self.state.metadata["refusal"] = "".join(self._refusal)
         self.step_finish(self._reason)
@@ -606,10 +590,8 @@ class ResponsesDecoder(Decoder):
     # -- an event
 
     def _event(self, event: Event) -> None:
-        value = self._parsed(event)
-        if type(value) is not dict:
-            if event.event == "error":
-                raise self._failed(value)
+        value = self.parsed_object(event)
+        if value is None:
             return
         kind = value.get("type")
         # By what the JSON says; by the event's name where that says nothing known.
@@ -627,23 +609,12 @@ class ResponsesDecoder(Decoder):
         elif value.get("error") and not str(kind).startswith("response."):
             self.error(value)
 
-    def _parsed(self, event: Event) -> Any:
-        try:
-            return parse_json(event.data)
-        except DecodeError:
-            if event.data.strip() == "[DONE]":
-                self.finished = True
-                return None
-            if event.event == "error":
-                return event.data
-            raise
-
     # -- the response
 
     def created(self, event: _Event) -> None:
         """A response begins or goes on; or, where tools are run elsewhere, the next one in the same body."""
         self._go_on()
-        self._report(_object(event.get("response")))
+        self._report(mapped(event.get("response")))
 
     def completed(self, event: _Event) -> None:
         """The response is whole."""
@@ -663,7 +634,7 @@ class ResponsesDecoder(Decoder):
 
     def response(self, whole: _Event) -> None:
         """A whole response at once, from a server that does not stream."""
-        if whole.get("status") not in ("queued", "in_progress"):
+        if whole.get("status") not in _RUNNING:
             self._ended({"response": whole}, "completed")
 
     def error(self, event: _Event) -> None:
@@ -676,21 +647,21 @@ class ResponsesDecoder(Decoder):
         self._form = _NO_FORM
 
     def _ended(self, event: _Event, how: str) -> None:
-        response = _object(event.get("response"))
+        response = mapped(event.get("response"))
         if self._over or not (response or self._items):
             return  # said again, or the end of nothing
         status = word(response.get("status"))
         self.state.raw_finish_reason = status or how
-        if status in _ENDS:
+        if status and status not in _RUNNING:
             how = status
         self._report(response)
-        self._keep(response, _READ_OF_RESPONSE)
-        self._keep(event, _READ_OF_EVENT)
+        self.keep(response, _READ_OF_RESPONSE)
+        self.keep(event, _READ_OF_EVENT)
         if how in ("failed", "cancelled"):
             error = response.get("error") or f"the response {'failed' if how == 'failed' else 'was cancelled'}"
             raise self._failure or self._failed(error)
-        self._complete(response.get("output"), cut=how == "incomplete")
-        self._reason = self._finish_reason(how, word(_object(response.get("incomplete_details")).get("reason")))
+        self._complete(response.get("output"), cut=how != "completed")
+        self._reason = self._finish_reason(how, word(mapped(response.get("incomplete_details")).get("reason")))
         self._over = True
         self.finished = not self._awaits_others()
 
@@ -721,7 +692,7 @@ class ResponsesDecoder(Decoder):
     def _finish_reason(self, how: str, why: str) -> str:
         """Ours for the API's status, corrected by what was seen: calls are to be answered, a refusal is no answer."""
         if how != "completed":
-            return _INCOMPLETE.get(why, "other")
+            return _INCOMPLETE.get(why, "other") if how == "incomplete" else "other"
         if any(item.is_call for item in self._items):
             return "tool_calls"
         if self._refusal:
@@ -735,26 +706,26 @@ class ResponsesDecoder(Decoder):
         """An item begins."""
         self._go_on()
         self._form, self._wasted = _NO_FORM, 0
-        data = _object(event.get("item"))
+        data = mapped(event.get("item"))
         known = self._find(event, data)
         if known is not None and known.is_again(_Item.of(data)):
             return
         item = self._begin(data, event.get("output_index"), added=True)
         if item.is_call:
-            item.start = _written(data.get(_CALLS[item.kind]))
+            item.start = written(data.get(_CALLS[item.kind]))
             self._start_call(item)
 
     def output_item_done(self, event: _Event) -> None:
         """An item is whole."""
         self._form = _NO_FORM
-        data = _object(event.get("item"))
+        data = mapped(event.get("item"))
         item = self._find(event, data)
         if word(data.get("type")) and not (item and item.done):
             self._close(item or self._begin(data, event.get("output_index")), data)
 
     def part_done(self, event: _Event) -> None:
         """A part of a message, of a summary or of thinking is whole."""
-        part = _object(event.get("part"))
+        part = mapped(event.get("part"))
         kind, field = _PART_FIELDS.get(word(part.get("type")), ("", ""))
         if kind:
             self._text_done({**event, **part}, kind, field, "refusal" if field == "refusal" else "text")
@@ -771,8 +742,7 @@ class ResponsesDecoder(Decoder):
         item = self._find(event, data)
         if item is None or item.done:
             item = self._begin(data, event.get("output_index"))
-        logprobs = event.get("logprobs")
-        self._say(item, field, piece, {"logprobs": scrub(logprobs)} if logprobs else None)
+        self._say(item, field, piece, logprobs(event.get("logprobs")))
         if self._wasted < _WASTED:
             self._wasted += 1
             self._form = _Form.of(text, event, item, field)
@@ -828,7 +798,7 @@ class ResponsesDecoder(Decoder):
             if item.kind == "message" or item.pieces[field] or not any(item.pieces.values()):
                 self._say(item, field, item.rest(field, whole))  # of thinking and its summary only what was begun
         for part in listed(data.get("content")):
-            self._cite_all(_object(part))
+            self._cite_all(mapped(part))
         if item.done:
             return
         if item.is_call:
@@ -839,7 +809,7 @@ class ResponsesDecoder(Decoder):
             if signature:
                 self.thinking("", {"signature": signature})
         elif item.kind == "message":
-            self._keep(data, _READ_OF_MESSAGE)
+            self.keep(data, _READ_OF_MESSAGE)
         else:
             self.text("", {"raw_block": scrub(data), "provider": self.state.provider})
         item.done = True
@@ -875,7 +845,7 @@ class ResponsesDecoder(Decoder):
         """Give a whole call."""
         field = _CALLS[item.kind]
         self._start_call(item, force=True)
-        whole = _written(data.get(field)) or item.whole
+        whole = written(data.get(field)) or item.whole
         self._say(item, field, item.rest(field, whole or ("" if item.text(field) else item.start)))
         item.done = True
         if item.kind == "custom_tool_call":
@@ -907,36 +877,27 @@ class ResponsesDecoder(Decoder):
         if type(usage) is dict and usage:
             state.usage = _usage(scrub(usage))
 
-    def _keep(self, fields: _Event, read: frozenset[str]) -> None:
-        """Keep what the provider says of the answer and no field of ours holds."""
-        self.state.metadata |= {name: scrub(value) for name, value in fields.items() if value and name not in read}
-
     def _cite_all(self, part: _Event) -> None:
         for annotation in listed(part.get("annotations")):
             self._cite(annotation)
 
     def _cite(self, annotation: Any) -> None:
-        """Add a citation, once: it is said again in each event that has the whole text."""
-        cited = _object(annotation)
-        cited = {**cited, **_object(cited.get(word(cited.get("type"))))}
+        cited = mapped(annotation)
+        cited = {**cited, **mapped(cited.get(word(cited.get("type"))))}
         url, id = word(cited.get("url")), word(cited.get("file_id"))
-        place = tuple(cited[name] for name in ("start_index", "end_index", "index") if type(cited.get(name)) is int)
-        if not (url or id) or (url, id, place) in self._cited:
-            return
-        self._cited |= {(url, id, place), (url, id, ())}
-        metadata = {name: scrub(value) for name, value in cited.items() if name not in _READ_OF_SOURCE}
-        self.source(
-            Source(
-                url=url or None,
-                title=word(cited.get("title")) or word(cited.get("filename")) or None,
-                id=id or None,
-                metadata={name: value for name, value in metadata.items() if value is not None},
+        if url or id:
+            self.cite(
+                cited,
+                _READ_OF_SOURCE,
+                url=url,
+                title=word(cited.get("title")) or word(cited.get("filename")),
+                id=id,
+                place=[cited[at] for at in ("start_index", "end_index", "index") if type(cited.get(at)) is int],
             )
-        )
 
     def _failed(self, error: Any) -> ProviderError:
         """The error for what the API says went wrong. Many of its codes are of images that it could not take."""
-        status = 400 if "image" in word(_object(error).get("code")) else None
+        status = 400 if "image" in word(mapped(error).get("code")) else None
         return event_error(self.state.provider, error, status=status)
 
 
@@ -1005,32 +966,12 @@ def _texts(data: _Event) -> dict[str, str]:
     return texts
 
 
-def _written(arguments: Any) -> str:
-    """The arguments as the text that they are; some services send the object itself."""
-    if type(arguments) is str:
-        return arguments
-    return "" if arguments is None else json.dumps(arguments, ensure_ascii=False)
-
-
 def _settled(given: str, whole: str) -> str:
     """The text of a call: what its deltas brought, unless the item says otherwise; deltas may have been mixed up."""
     value, not_json = parse_arguments(given)
     return given if not whole or (not not_json and value == parse_arguments(whole)[0]) else whole
 
 
-def _object(value: object) -> Any:
-    """The value where it is a JSON object, else an empty one. Any: whoever reads it names its fields."""
-    return value if type(value) is dict else {}
-
-
 def _usage(raw: dict[str, Any]) -> Usage:
-    counts: dict[str, int] = {}
-    for box in (raw, raw.get("input_tokens_details"), raw.get("output_tokens_details")):
-        for name, value in _object(box).items():
-            field = _COUNTS.get(name)
-            if field is not None and field not in counts and (number := count(value)) is not None:
-                counts[field] = number
-    if not counts:
-        return Usage(raw=raw)
-    counts.setdefault("total_tokens", counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0))
-    return Usage(raw=raw, source="reported", **counts)
+    counts = counted(raw, _COUNTS, "input_tokens_details", "output_tokens_details")
+    return Usage(raw=raw, source="reported", **counts) if counts else Usage(raw=raw)

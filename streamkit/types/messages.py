@@ -160,6 +160,10 @@ class FilePart:
         """The data in base64."""
         return base64.b64encode(self.data).decode("ascii")
 
+    def data_url(self) -> str:
+        """The file as a URL: its own, or a `data:` one."""
+        return self.url if self.url is not None else f"data:{self.media_type};base64,{self.base64()}"
+
 
 @attrs.frozen(kw_only=True)
 class ThinkingPart:
@@ -176,12 +180,16 @@ class ThinkingPart:
 
 @attrs.frozen(kw_only=True)
 class ToolCallPart:
-    """A model's wish to call a tool; `input` is the exact JSON text, `signature` the proof of the thought behind it."""
+    """A model's wish to call a tool; `input` is the exact JSON text, `signature` the proof of the thought behind it.
+
+    The signature means something to the `provider` alone that gave it; "" stands for any.
+    """
 
     id: str = attrs.field(validator=_is_text)
     name: str = attrs.field(validator=_is_text)
     input: str = attrs.field(validator=_is_text)
     signature: str | None = None
+    provider: str = attrs.field(default="", eq=False)
 
 
 @attrs.frozen(kw_only=True)

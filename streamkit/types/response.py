@@ -140,7 +140,7 @@ class StepState:
 class _Run:
     """Neighbouring chunks of one kind: text or thinking as pieces that are joined once, anything else one by one."""
 
-    __slots__ = ("chunk", "kind", "pieces", "redacted", "signature")
+    __slots__ = ("chunk", "citations", "kind", "pieces", "redacted", "signature")
 
     def __init__(self, kind: str, chunk: Chunk) -> None:
         self.kind = kind
@@ -148,6 +148,7 @@ class _Run:
         self.pieces: list[str] = []
         self.signature: str | None = None
         self.redacted: str | None = None
+        self.citations: tuple[Mapping[str, Any], ...] = ()
 
 
 class _StepFold:
@@ -219,6 +220,9 @@ class Fold:
                 run.pieces.append(chunk.content)
             if "raw_block" in chunk.metadata:
                 step.runs.append(_Run("raw", chunk))
+                return None
+            if "citations" in chunk.metadata:  # they end the text that they are of
+                run.citations = tuple(chunk.metadata["citations"])
                 return None
             if isinstance(chunk, ThinkingChunk):
                 run.signature = chunk.metadata.get("signature", run.signature)
@@ -301,7 +305,8 @@ def _calls(runs: list[_Run]) -> tuple[ToolCall, ...]:
             begun[len(calls)] = []
             calls.append(ToolCall(id=chunk.tool_call_id, name=chunk.tool_name, input="", complete=False))
         elif isinstance(chunk, ToolCallDeltaChunk):
-            at = next((i for i in begun if calls[i].id == chunk.tool_call_id), None)
+            # Of several with this id, or with none, the one that began last: it is the one that grows.
+            at = next((i for i in reversed(begun) if calls[i].id == chunk.tool_call_id), None)
             if at is not None:
                 begun[at] += run.pieces
         elif isinstance(chunk, ToolCallChunk):
@@ -329,7 +334,7 @@ def _messages(fold: _StepFold, provider: str) -> list[Message]:
     for run in fold.runs[:]:
         text = "".join(run.pieces)
         if run.kind == "text" and text:
-            parts.append(TextPart(text=text))
+            parts.append(TextPart(text=text, citations=run.citations))
         elif run.kind == "thinking" and (text or run.signature or run.redacted):
             parts.append(ThinkingPart(text=text, signature=run.signature, redacted=run.redacted, provider=provider))
         elif run.kind == "raw":
@@ -339,7 +344,13 @@ def _messages(fold: _StepFold, provider: str) -> list[Message]:
             call = run.chunk
             signature = call.metadata.get("signature")
             parts.append(
-                ToolCallPart(id=call.tool_call_id, name=call.tool_name, input=call.tool_input, signature=signature)
+                ToolCallPart(
+                    id=call.tool_call_id,
+                    name=call.tool_name,
+                    input=call.tool_input,
+                    signature=signature,
+                    provider=provider,
+                )
             )
     messages = [Message(role="assistant", content=parts)] if parts else []
     results = [

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -43,7 +41,7 @@ from streamkit.types import (
     user,
 )
 from tests.corpus import transcripts
-from tests.decoding import Decoded, cut, decode, decode_events, difference
+from tests.decoding import Decoded, cut, decode, decode_events, difference, own_transcripts
 
 
 def result_with(*images: ImagePart) -> Message:
@@ -58,7 +56,6 @@ ADD = Tool(name="add", description="Adds.", parameters={"type": "object", "prope
 SHAPE = ResponseFormat(
     type="schema", schema={"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": False}
 )
-OWN = pathlib.Path(__file__).parents[1] / "transcripts" / "anthropic"
 
 
 # -- events
@@ -117,14 +114,7 @@ STOP = {"type": "message_stop"}
 # -- recorded answers
 
 
-def own_transcripts() -> Iterator[tuple[str, dict[str, Any], bytes]]:
-    """Yield the recordings that lie beside the tests, in the corpus's format."""
-    for path in sorted(OWN.glob("*.json")):
-        meta = json.loads(path.read_text("utf-8"))
-        yield f"own/{path.stem}", meta, (OWN / meta["body"]).read_bytes()
-
-
-ALL = [*own_transcripts(), *transcripts("anthropic-messages")]
+ALL = [*own_transcripts("anthropic"), *transcripts("anthropic-messages")]
 STREAMS = [one for one in ALL if one[1]["status"] < 400]
 each_stream = pytest.mark.parametrize(("meta", "body"), [s[1:] for s in STREAMS], ids=[s[0] for s in STREAMS])
 
@@ -210,7 +200,7 @@ def test_answers_can_be_sent_back(meta: dict[str, Any], body: bytes) -> None:
 
 def test_rate_limit_before_the_stream() -> None:
     """An error answer gives the class of its status, with the provider's words."""
-    (body,) = [body for name, _, body in ALL if name == "own/aimock-rate-limited"]
+    (body,) = [body for name, _, body in ALL if name == "aimock-rate-limited"]
     error = PROVIDER.codec.error("anthropic", 429, {"request-id": "req_1"}, body)
 
     assert isinstance(error, RateLimited)
@@ -929,6 +919,44 @@ def test_citations_are_sources() -> None:
     ) == decoded.response.sources
 
 
+def test_citations_go_back_with_their_text() -> None:
+    """Whether said before or after its text, a citation goes back with the block that it was said in, word for word."""
+    page = {"type": "char_location", "cited_text": "d", "document_index": 0, "document_title": None, "file_id": None}
+    web = {"type": "web_search_result_location", "url": "https://x", "title": "X", "encrypted_index": "e"}
+    decoded = run(
+        start(),
+        block_start(0, type="text", text="", citations=[]),
+        text("So says ", 0),
+        block_stop(0),
+        block_start(1, type="text", text="", citations=[]),
+        delta(1, type="citations_delta", citation=page),
+        text("the page", 1),
+        delta(1, type="citations_delta", citation=web),
+        block_stop(1),
+        block_start(2, type="text", text="", citations=[]),
+        text(".", 2),
+        block_stop(2),
+        STOP,
+    )
+    (message,) = decoded.response.messages
+
+    assert "So says the page." == decoded.response.text
+    assert [
+        {"type": "text", "text": "So says "},
+        {"type": "text", "text": "the page", "citations": [page, web]},
+        {"type": "text", "text": "."},
+    ] == body_of(messages=(*HELLO, message, user("Sure?")))["messages"][1]["content"]
+
+
+def test_plain_text_in_several_blocks_has_no_chunks_beside_it() -> None:
+    """Where nothing can be cited, each block is its deltas, and all of it is one text."""
+    blocks = [block_start(0, type="text", text=""), text("a"), block_stop(0)]
+    decoded = run(start(), *blocks, block_start(1, type="text", text=""), text("b", 1), block_stop(1), STOP)
+
+    assert ["a", "b"] == [chunk.content for chunk in decoded.chunks if chunk.type == "text"]
+    assert ["ab"] == [message.text for message in decoded.response.messages]
+
+
 def test_usage_is_the_last_of_each_count() -> None:
     """Each count is the last one that was not null; tokens of the cache are part of the prompt."""
     decoded = run(
@@ -1185,7 +1213,7 @@ def test_deltas_known_by_their_field(field: str) -> None:
         "citation": "source",
     }
 
-    assert kinds[field] == decoded.chunks[-2].type
+    assert kinds[field] == decoded.chunks[-3 if field == "citation" else -2].type
 
 
 def test_thinking_without_proof() -> None:

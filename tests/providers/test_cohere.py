@@ -791,6 +791,16 @@ def test_plain_text_in_an_error_event_is_an_error_though_it_looks_like_text() ->
     assert isinstance(decoded.error, ProviderError)
 
 
+def test_the_quick_way_is_gone_once_something_changed() -> None:
+    """An event like those before the change would change it back, so it is read in full."""
+    early, late = text("Hi"), content({"text": "Hi", "thinking": "Hm"})
+    early["delta"]["mood"], late["delta"]["mood"] = "a", "b"
+    decoded = said(START, early, early, early, late, early, END)
+
+    assert ("Hi" * 5, "Hm") == (decoded.response.text, decoded.response.thinking)
+    assert "a" == decoded.response.response.provider_metadata["mood"]
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -20,10 +20,12 @@ from streamkit.types import (
     FilePart,
     ImagePart,
     ResponseFormat,
+    TextPart,
     ThinkingPart,
     Tool,
     ToolCallPart,
     assistant,
+    system,
     tool_result,
     user,
 )
@@ -285,7 +287,79 @@ def test_who_wants_its_thinking_back(name: str, field: str | None) -> None:
     assert {key: value for key, value in said.items() if "reasoning" in key} == ({field: "Hm."} if field else {})
 
 
+@pytest.mark.parametrize(
+    ("name", "field"), [("mistral", "prefix"), ("deepseek", "prefix"), ("moonshot", "partial"), ("xai", None)]
+)
+def test_who_goes_on_with_an_answer_that_was_begun(name: str, field: str | None) -> None:
+    """A last message that is the assistant's says that it is to be gone on with, in the service's word; no other."""
+    begun = encoded(made(name), messages=(*HELLO, assistant("No."), *HELLO, assistant("The")))["messages"]
+    flag = {field: True} if field else {}
+
+    assert [{"role": "assistant", "content": "No."}, {"role": "assistant", "content": "The", **flag}] == begun[1::2]
+    assert "True" not in str(encoded(made(name), messages=(*HELLO, assistant("No."), *HELLO))["messages"])
+
+
+def test_a_call_is_no_answer_to_go_on_with() -> None:
+    """Nothing is said of a last message that calls a tool."""
+    call = ToolCallPart(id="c1", name="add", input="{}")
+
+    assert "prefix" not in encoded(made("mistral"), messages=(*HELLO, assistant(call)))["messages"][-1]
+
+
+MARK = {"cache_control": {"type": "ephemeral"}}
+LONG = user([TextPart(text="Long.", cache=True), "Short."])
+
+
+@pytest.mark.parametrize("name", ["openrouter", "alibaba"])
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"messages": (LONG,)}, [[{"type": "text", "text": "Long.", **MARK}, {"type": "text", "text": "Short."}]]),
+        ({"messages": HELLO, "prompt_caching": True}, [[{"type": "text", "text": "Hi", **MARK}]]),
+        (
+            {"messages": (system("Be brief."), *HELLO), "prompt_caching": True},
+            [[{"type": "text", "text": "Be brief.", **MARK}], "Hi"],
+        ),
+        (
+            {"messages": (user([ImagePart(url="https://u")]),), "prompt_caching": True},
+            [[{"type": "image_url", "image_url": {"url": "https://u"}}]],
+        ),
+        ({"messages": HELLO}, ["Hi"]),
+    ],
+)
+def test_cache_marks(name: str, fields: dict[str, Any], expected: list[Any]) -> None:
+    """Where caching has to be asked for, a mark stands at the end of what is to be cached, as at Anthropic."""
+    assert expected == [message["content"] for message in encoded(made(name), **fields)["messages"]]
+
+
+def test_where_caching_needs_no_asking() -> None:
+    """A service that caches by itself has no marks, and text as a text."""
+    assert ["Long.Short."] == [message["content"] for message in encoded(made("groq"), messages=(LONG,))["messages"]]
+
+
+@pytest.mark.parametrize("url", ["http://localhost:1/v1", "http://127.0.0.1:1/v1", "http://[::1]:1/v1"])
+@pytest.mark.parametrize("name", ["vllm", "sglang", "llamacpp", "lmstudio", "tgi", "groq"])
+def test_a_server_of_this_machine_is_asked_past_proxies(name: str, url: str) -> None:
+    """No proxy could reach it; any other server is asked by the environment's."""
+    here, there = made(name, base_url=url), made(name, base_url="https://example.com/v1")
+
+    assert [True, True, False] == [
+        here.codec.encode(ChatRequest(model="m", messages=HELLO), here).direct,
+        here.codec.list_models(here).direct,
+        there.codec.encode(ChatRequest(model="m", messages=HELLO), there).direct,
+    ]
+
+
 # -- what is refused
+
+
+@pytest.mark.parametrize(("name", "refused"), [("azure", True), ("github", True), ("vllm", False)])
+def test_who_holds_schemas_to_openais_rules(name: str, refused: bool) -> None:
+    """Where OpenAI's models are served, a strict schema that they would refuse is not sent."""
+    wanted = ResponseFormat(type="schema", schema={"type": "object", "properties": {"a": {"type": "string"}}})
+
+    assert refused == (said_against(made(name), {"response_format": wanted}) is not None)
+
 
 ASKS: Mapping[str, dict[str, Any]] = {
     "tools": {"tools": (ADD,)},
@@ -312,13 +386,15 @@ ASKS: Mapping[str, dict[str, Any]] = {
 def test_what_a_service_cannot_do_is_refused(name: str) -> None:
     """What its capabilities deny is an error that names the service; all else goes out."""
     provider = made(name)
-    refusals = {flag: refusal for flag, fields in ASKS.items() if (refusal := refused(provider, fields)) is not None}
+    refusals = {
+        flag: refusal for flag, fields in ASKS.items() if (refusal := said_against(provider, fields)) is not None
+    }
 
     assert {flag for flag in ASKS if not getattr(provider.capabilities, flag)} == refusals.keys()
     assert [] == [refusal for refusal in refusals.values() if not refusal.startswith(f"{name}: ")]
 
 
-def refused(provider: OpenAICompatible, fields: dict[str, Any]) -> str | None:
+def said_against(provider: OpenAICompatible, fields: dict[str, Any]) -> str | None:
     """What is said against a request, None where nothing is."""
     try:
         encoded(provider, **fields)

@@ -12,7 +12,7 @@ from streamkit.errors import ConfigError
 from streamkit.providers import compatible_messages
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.testing import Event, anthropic_answer
-from streamkit.types import ChatRequest, user
+from streamkit.types import ChatRequest, Message, RawPart, user
 from tests.decoding import decode
 
 KEY = "key-0123456789"
@@ -75,12 +75,12 @@ def test_keys_and_addresses_are_looked_up(name: str, monkeypatch: pytest.MonkeyP
 @EACH
 def test_a_key_of_the_users_own_header_is_refused(name: str) -> None:
     """A header that would replace the key is refused; others go along."""
-    provider = ROWS[name](KEY)
+    provider, header = ROWS[name](KEY), ADDRESSES[name][1].lower()
     sent = provider.codec.encode(ChatRequest(model="m", messages=(user("Hi"),), headers={"X-Title": "t"}), provider)
 
     assert "t" == sent.headers["X-Title"]
     with pytest.raises(ConfigError, match="api_key"):
-        provider.codec.encode(ChatRequest(model="m", messages=(user("Hi"),), headers={"x-api-key": "t"}), provider)
+        provider.codec.encode(ChatRequest(model="m", messages=(user("Hi"),), headers={header: "t"}), provider)
 
 
 @pytest.mark.parametrize(
@@ -114,3 +114,25 @@ def test_an_answer_is_read(name: str) -> None:
     decoded = decode(ROWS[name](KEY), blocks)
 
     assert ("Hello", "Hm.", None) == (decoded.response.text, decoded.response.thinking, decoded.error)
+
+
+def test_blocks_that_only_a_service_understands() -> None:
+    """They go back to the service that gave them; those of the anthropic package, which bear its name, to any."""
+    start = {"type": "content_block_start", "index": 0, "content_block": {"type": "new_thing", "a": 1}}
+    events = [
+        {"type": "message_start", "message": {}},
+        start,
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+        {"type": "message_stop"},
+    ]
+    zai, minimax = ROWS["zai-anthropic"](KEY), ROWS["minimax-anthropic"](KEY)
+    (message,) = decode(zai, [Event(json.dumps(event)).encode() for event in events]).response.messages
+    searched = Message(role="assistant", content=[RawPart(provider="anthropic", block={"type": "server_tool_use"})])
+
+    def kinds(provider: KeyedProvider) -> list[str]:
+        request = attrs.evolve(REQUEST, messages=(user("Hi"), message, searched, user("And?")))
+        turns = json.loads(provider.codec.encode(request, provider).body)["messages"]
+        return [block["type"] for turn in turns if turn["role"] == "assistant" for block in turn["content"]]
+
+    assert (["new_thing", "server_tool_use"], ["server_tool_use"]) == (kinds(zai), kinds(minimax))

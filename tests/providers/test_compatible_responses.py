@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
 import pytest
 
 from streamkit.errors import ConfigError
 from streamkit.providers import compatible_responses
 from streamkit.providers.keyed import KeyedProvider
-from streamkit.types import ChatRequest, user
+from streamkit.types import ChatRequest, ResponseFormat, user
 from tests.corpus import transcripts
 from tests.decoding import decode, difference
 
@@ -77,6 +78,30 @@ def test_who_is_asked_for_encrypted_thinking(name: str, model: str, expected: li
     request = ChatRequest(model=model, messages=(user("Hi"),))
 
     assert expected == json.loads(provider.codec.encode(request, provider).body).get("include")
+
+
+@pytest.mark.parametrize(("name", "refused"), [("azure-responses", True), ("xai-responses", False)])
+def test_who_holds_schemas_to_openais_rules(name: str, refused: bool) -> None:
+    """Where OpenAI's models are served, a strict schema that they would refuse is not sent."""
+    provider = made(name)
+    open_schema = ResponseFormat(type="schema", schema={"type": "object", "properties": {"a": {"type": "string"}}})
+    request = attrs.evolve(REQUEST, response_format=open_schema)
+    if refused:
+        with pytest.raises(ConfigError, match=r"^azure-responses: the schema cannot be sent"):
+            provider.codec.encode(request, provider)
+    else:
+        assert "json_schema" in provider.codec.encode(request, provider).body.decode()
+
+
+def test_a_server_of_this_machine_is_asked_past_proxies() -> None:
+    """No proxy could reach LM Studio on this machine; a service is asked by the environment's."""
+    here, there = made("lmstudio-responses"), made("xai-responses")
+
+    assert [True, True, False] == [
+        here.codec.encode(REQUEST, here).direct,
+        here.codec.list_models(here).direct,
+        there.codec.encode(REQUEST, there).direct,
+    ]
 
 
 RECORDED = [

@@ -348,6 +348,17 @@ def test_a_signed_call_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("provider", "signature"), [("", "s"), ("gemini", "s"), ("vertex", "skip_thought_signature_validator")]
+)
+def test_whose_signature_goes_back(provider: str, signature: str) -> None:
+    """A call's signature means something to the provider alone that gave it."""
+    call = ToolCallPart(id="a", name="f", input="", signature="s", provider=provider)
+    sent = encoded(attrs.evolve(asked(*HELLO, assistant(call)), model="gemini-3-pro"))["contents"][1]["parts"]
+
+    assert [signature] == [part["thoughtSignature"] for part in sent]
+
+
+@pytest.mark.parametrize(
     ("output", "is_error", "expected"),
     [
         ("text", False, {"result": "text"}),

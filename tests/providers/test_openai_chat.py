@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -317,7 +317,7 @@ def test_the_failure_of_a_tool(output: str, sent: str) -> None:
 
 def thinking_back(*messages: Message) -> list[str | None]:
     """The thinking that goes back with each message to a service that wants it."""
-    codec = ChatCompletions(Quirks(thinking_back="reasoning_content"))
+    codec = ChatCompletions(quirks=Quirks(thinking_back="reasoning_content"))
     body = json.loads(codec.encode(asked(*messages), OPENAI).body)
     return [message.get("reasoning_content") for message in body["messages"]]
 
@@ -1090,7 +1090,7 @@ def test_messages_that_grow_are_not_whole() -> None:
 
 def test_thinking_under_another_name() -> None:
     """A service's own name of the thinking is a fact of the codec, not code."""
-    own = ChatCompletions(Quirks(thinking_fields=("thoughts",)))
+    own = ChatCompletions(quirks=Quirks(thinking_fields=("thoughts",)))
     decoder = own.decoder(asked(), OPENAI)
     chunks = decoder.feed([Event(json.dumps(piece({"thoughts": "hm", "content": "Hi"})))])
 
@@ -1206,11 +1206,34 @@ _ALIKE = st.lists(
     st.tuples(
         st.sampled_from(["content", "content", "content", "reasoning_content"]),
         st.text(max_size=6) | _TEXTS,
-        st.sampled_from(["", "", "", ',"finish_reason":"stop"', ',"logprobs":{"content":[1]}', ',"index":1']),
-        st.sampled_from(["", "", "", ',"usage":{"prompt_tokens":1}', ',"citations":["u"]', ',"id":"z"']),
+        st.sampled_from(
+            [
+                "",
+                "",
+                "",
+                ',"finish_reason":"stop"',
+                ',"finish_reason":"length"',
+                ',"logprobs":{"content":[1]}',
+                ',"index":1',
+            ]
+        ),
+        st.sampled_from(
+            [
+                "",
+                "",
+                "",
+                "",
+                ',"usage":{"prompt_tokens":1}',
+                ',"usage":{"prompt_tokens":2}',
+                ',"citations":["u"]',
+                ',"id":"z"',
+                ',"service_tier":"a"',
+                ',"service_tier":"b"',
+            ]
+        ),
         st.sampled_from(["ab", "", '\\"', "\\u0041"]) | st.none(),
     ),
-    max_size=12,
+    max_size=16,
 )
 
 
@@ -1236,6 +1259,36 @@ def test_the_quick_way_gives_what_the_ordinary_one_gives(
     assert repr((ordinary.chunks, ordinary.error, ordinary.response)) == repr(
         (quick.chunks, quick.error, quick.response)
     )
+
+
+@pytest.mark.parametrize("spoken", [{"content": "Hi"}, {}], ids=["with text", "without"])
+@pytest.mark.parametrize(
+    ("field", "read"),
+    [
+        ("usage", lambda response: response.usage.prompt_tokens),
+        ("service_tier", lambda response: response.response.provider_metadata["service_tier"]),
+        ("finish_reason", lambda response: response.raw_finish_reason),
+    ],
+)
+def test_the_quick_way_is_gone_once_something_changed(
+    field: str, read: Callable[[Any], Any], spoken: dict[str, Any]
+) -> None:
+    """An event like those before the change would change it back, so it is read in full."""
+
+    def event(value: str, delta: Mapping[str, Any]) -> Event:
+        usage = {"prompt_tokens": 2 if (field, value) == ("usage", "b") else 1}
+        fields = {"finish_reason": "a", "service_tier": "a", field: value}
+        choice = {"delta": delta, "finish_reason": fields["finish_reason"]}
+        return Event(json.dumps({"choices": [choice], "service_tier": fields["service_tier"], "usage": usage}))
+
+    early, late = event("a", {"content": "Hi"}), event("b", spoken)
+    before, changed, back = (
+        decode_events(OPENAI, [events]).response
+        for events in ([early], [early] * 3 + [late], [early] * 3 + [late, early])
+    )
+
+    assert "Hi" * (5 if spoken else 4) == back.text
+    assert read(before) == read(back) != read(changed)
 
 
 @pytest.mark.parametrize(("expected", "body"), STREAMS)
@@ -1267,7 +1320,7 @@ def test_headers_of_the_users_own() -> None:
 
 def spoken(request: ChatRequest, **quirks: Any) -> dict[str, Any]:
     """What a service with these quirks is sent, but for model, messages and stream."""
-    sent = json.loads(ChatCompletions(Quirks(**quirks), LENIENT).encode(request, OPENAI).body)
+    sent = json.loads(ChatCompletions(quirks=Quirks(**quirks), capabilities=LENIENT).encode(request, OPENAI).body)
     return {name: value for name, value in sent.items() if name not in ("model", "messages", "stream")}
 
 
@@ -1302,7 +1355,7 @@ def test_what_quirks_do_to_a_request(quirks: dict[str, Any], fields: dict[str, A
 
 def test_quirks_change_no_data_of_others() -> None:
     """Two requests after each other get the same, whatever the first one's options did."""
-    codec = ChatCompletions(Quirks(thinking={"a": {"b": 1}}, thinking_budget="a.c"), LENIENT)
+    codec = ChatCompletions(quirks=Quirks(thinking={"a": {"b": 1}}, thinking_budget="a.c"), capabilities=LENIENT)
     first = codec.encode(asked(thinking_budget=5, provider_options={"a": {"b": 2}}), OPENAI).body
     second = codec.encode(asked(thinking=True), OPENAI).body
 
@@ -1323,7 +1376,7 @@ def test_quirks_change_no_data_of_others() -> None:
 def test_addresses_seen_from_the_base_url(quirks: dict[str, Any], expected: tuple[str, str]) -> None:
     """Paths are read as references are, and a model's name in one is escaped."""
     provider = OpenAI(KEY, base_url="https://h/v1/")
-    codec = ChatCompletions(Quirks(**quirks))
+    codec = ChatCompletions(quirks=Quirks(**quirks))
     sent = codec.encode(ChatRequest(model="gpt-4o/a b?", messages=HELLO), provider)
 
     assert expected == (sent.url, codec.list_models(provider).url)
@@ -1331,7 +1384,7 @@ def test_addresses_seen_from_the_base_url(quirks: dict[str, Any], expected: tupl
 
 def test_a_key_in_another_header() -> None:
     """Only Authorization has the word Bearer before the key; without a key there is no header."""
-    codec = ChatCompletions(Quirks(key_header="api-key"))
+    codec = ChatCompletions(quirks=Quirks(key_header="api-key"))
     local = OpenAICompatible(base_url="http://h/v1")
 
     assert {"api-key": KEY} == {name: key.expose() for name, key in codec.encode(asked(), OPENAI).secrets.items()}

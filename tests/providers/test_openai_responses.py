@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamkit import jsontext
+from streamkit import codec, jsontext
 from streamkit.errors import (
     BadRequest,
     ConfigError,
@@ -401,7 +401,7 @@ def test_raw_blocks_go_back() -> None:
 
 def test_a_service_that_takes_plain_thinking() -> None:
     """Thinking in plain text is a fact of the codec, not code."""
-    codec = Responses(Quirks(signed_thinking=None, unsigned_thinking=True))
+    codec = Responses(quirks=Quirks(signed_thinking=None, unsigned_thinking=True))
     said = assistant([ThinkingPart(text="hm", provider=OPENAI.name), ThinkingPart(), TextPart(text="Yes")])
     sent = json.loads(codec.encode(asked(user("Hi"), said, model="gpt-5"), OPENAI).body)
 
@@ -912,7 +912,8 @@ def test_half_a_call_is_never_whole() -> None:
         ([ended(how="incomplete", incomplete_details={"reason": "brand_new"})], "incomplete", "other"),
         ([ended(how="incomplete", incomplete_details=None)], "incomplete", "other"),
         ([event("completed", response={"status": "incomplete"})], "incomplete", "other"),
-        ([event("completed", response={"status": "brand_new"})], "brand_new", "stop"),
+        ([event("completed", response={"status": "brand_new"})], "brand_new", "other"),
+        ([event("completed", response={"status": "in_progress"})], "in_progress", "stop"),
         ([event("completed", response={"output": []})], "completed", "stop"),
         ([event("completed")], "completed", "stop"),
         ([delta("no", kind="refusal"), END], "completed", "content_filter"),
@@ -1437,7 +1438,7 @@ def test_most_events_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
         parsed.append(text)
         return json.loads(text)
 
-    monkeypatch.setattr(openai_responses, "parse_json", parse)
+    monkeypatch.setattr(codec, "parse_json", parse)
     deltas = [
         {"sequence_number": n, **delta(f"{n}\n", "m", 0), "logprobs": [], "obfuscation": "x" * (n % 7)}
         for n in range(100)

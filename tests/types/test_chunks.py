@@ -27,7 +27,7 @@ from streamkit.types import (
     ToolResultChunk,
     Usage,
 )
-from streamkit.types.chunks import plain_text
+from streamkit.types.chunks import plain_text, plain_thinking
 from streamkit.types.nothing import NOTHING
 
 CHUNKS: list[Any] = [
@@ -81,11 +81,13 @@ def test_a_chunk_without_metadata_shares_what_cannot_be_changed() -> None:
     """Whichever way it was made, it holds the one empty mapping."""
     assert NOTHING is TextChunk(content="", index=0).metadata
     assert NOTHING is plain_text("", 0).metadata
+    assert NOTHING is plain_thinking("", 0).metadata
 
 
-def test_plain_text_makes_the_same_chunk() -> None:
-    """The quick way to a text chunk fills every field that the class has."""
-    quick, ordinary = plain_text("a", 3), TextChunk(content="a", index=3)
+@pytest.mark.parametrize(("make", "cls"), [(plain_text, TextChunk), (plain_thinking, ThinkingChunk)])
+def test_the_quick_way_makes_the_same_chunk(make: Any, cls: Any) -> None:
+    """It fills every field that the class has."""
+    quick, ordinary = make("a", 3), cls(content="a", index=3)
 
     assert (ordinary, attrs.asdict(ordinary), type(ordinary)) == (quick, attrs.asdict(quick), type(quick))
     assert quick == pickle.loads(pickle.dumps(quick))

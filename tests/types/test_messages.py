@@ -291,6 +291,7 @@ def test_images_and_files() -> None:
         ImagePart(url="https://u").data_url(),
     )
     assert ("cGRm", "") == (file.base64(), ImagePart(url="https://u").base64())
+    assert ("data:application/pdf;base64,cGRm", "https://u") == (file.data_url(), FilePart(url="https://u").data_url())
     assert "png'" not in repr(image).replace("image/png", "")
     assert "pdf'" not in repr(file).replace("application/pdf", "").replace("file.pdf", "")
 

@@ -165,10 +165,20 @@ def test_a_response_is_a_snapshot() -> None:
             [start(""), start(""), whole("", "1"), whole("", "2")],
             [ToolCall(id="", name="f", input="1"), ToolCall(id="", name="f", input="2")],
         ),
+        (
+            [start(""), delta("", "1"), start(""), delta("", "2"), delta("", "3")],
+            [
+                ToolCall(id="", name="f", input="1", complete=False),
+                ToolCall(id="", name="f", input="23", complete=False),
+            ],
+        ),
     ],
 )
 def test_tool_calls(chunks: list[Chunk], expected: list[ToolCall]) -> None:
-    """Calls are in the order they began; one that never became whole, or is marked, is not complete."""
+    """Calls are in the order they began; one that never became whole, or is marked, is not complete.
+
+    Of several with one id the one that began last grows, and the first that is not whole becomes so.
+    """
     assert tuple(expected) == folded(*chunks).tool_calls
 
 
@@ -230,6 +240,35 @@ def test_messages_for_the_next_turn() -> None:
         ),
         Message(role="tool", content=[ToolResultPart(tool_call_id="k", tool_name="f", output="out", is_error=True)]),
     )
+
+
+def test_citations_stay_with_their_text() -> None:
+    """What ends with citations goes back with them, in the provider's own words; what is not cited, by itself."""
+    raw = {"type": "page", "url": "u"}
+    response = folded(
+        text("a"),
+        text("", citations=[]),
+        text("b"),
+        SourceChunk(source=Source(url="u"), index=0),
+        text("c"),
+        text("", citations=[raw]),
+        text("d"),
+        FINISH,
+    )
+    (message,) = response.messages
+
+    assert ("abcd", "abcd") == (response.text, message.text)
+    assert message.content == (TextPart(text="a"), TextPart(text="bc", citations=(raw,)), TextPart(text="d"))
+
+
+def test_who_signed_a_call() -> None:
+    """A call that goes back names the provider that gave it, which makes no difference between equal calls."""
+    (message,) = folded(whole("k", signature="s"), FINISH).messages
+    (call,) = message.content
+
+    assert isinstance(call, ToolCallPart)
+    assert ("s", "acme") == (call.signature, call.provider)
+    assert call == attrs.evolve(call, provider="another")
 
 
 def test_half_a_call_is_not_sent_back() -> None:
