@@ -13,6 +13,11 @@
 Importing it starts nothing and reads neither files nor environment.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from streamkit.channel import Channel, Outcome
 from streamkit.client import ChatBuilder, Client
 from streamkit.codec import Key, Model, Provider
@@ -92,6 +97,14 @@ from streamkit.types import (
     user,
 )
 
+if TYPE_CHECKING:
+    from streamkit.consumers.objects import ObjectResult, ObjectStream
+    from streamkit.consumers.text import TextStream
+    from streamkit.conversation import Conversation
+    from streamkit.generate import ObjectMode, generate_object, generate_text, stream_object, stream_text
+    from streamkit.loops.tools import StepPlan
+    from streamkit.tools import StopWhen, ToolDecision, has_tool_call, step_count_is, tool
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -114,6 +127,7 @@ __all__ = [
     "Context",
     "ContextError",
     "ContextOverflow",
+    "Conversation",
     "DeadlineExceeded",
     "DecodeError",
     "ErrorChunk",
@@ -129,6 +143,9 @@ __all__ = [
     "Model",
     "NotFound",
     "ObjectError",
+    "ObjectMode",
+    "ObjectResult",
+    "ObjectStream",
     "Outcome",
     "Overloaded",
     "PermissionDenied",
@@ -150,6 +167,8 @@ __all__ = [
     "Stats",
     "Step",
     "StepFinishChunk",
+    "StepPlan",
+    "StopWhen",
     "StreamIdle",
     "StreamKitError",
     "StreamStalled",
@@ -158,6 +177,7 @@ __all__ = [
     "TextChunk",
     "TextPart",
     "TextResult",
+    "TextStream",
     "ThinkingChunk",
     "ThinkingPart",
     "Timeouts",
@@ -168,6 +188,7 @@ __all__ = [
     "ToolCallInfo",
     "ToolCallPart",
     "ToolCallStartChunk",
+    "ToolDecision",
     "ToolError",
     "ToolResult",
     "ToolResultChunk",
@@ -178,7 +199,43 @@ __all__ = [
     "__version__",
     "assistant",
     "cancel_on_signals",
+    "generate_object",
+    "generate_text",
+    "has_tool_call",
+    "step_count_is",
+    "stream_object",
+    "stream_text",
     "system",
+    "tool",
     "tool_result",
     "user",
 ]
+
+_HOMES = {
+    "Conversation": "conversation",
+    "ObjectMode": "generate",
+    "ObjectResult": "consumers.objects",
+    "ObjectStream": "consumers.objects",
+    "StepPlan": "loops.tools",
+    "StopWhen": "tools",
+    "TextStream": "consumers.text",
+    "ToolDecision": "tools",
+    "generate_object": "generate",
+    "generate_text": "generate",
+    "has_tool_call": "tools",
+    "step_count_is": "tools",
+    "stream_object": "generate",
+    "stream_text": "generate",
+    "tool": "tools",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported with its first use: a program that streams with a client alone does not pay for the rest.
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"streamkit.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

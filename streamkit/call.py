@@ -121,6 +121,10 @@ class Call:
             seen.error = scope.ended() or seen.error
             self._observe_response(seen)
 
+    def check(self) -> None:
+        """Raise the `ConfigError` that `batches` would raise for what the provider cannot do; nothing is sent."""
+        self.provider.codec.encode(self.request, self.provider)
+
     def models(self) -> list[str]:
         """Ask for the names of the provider's models, whatever the request is. Blocks; raises errors of our tree."""
         codec = self.provider.codec

@@ -34,7 +34,7 @@ class Pipe(Generic[T]):
     the readers at once.
     """
 
-    def __init__(self, bound: int = 0) -> None:
+    def __init__(self, bound: int = 0, *, logs: bool = False) -> None:
         # mutex guards every field below. Readers may pop items without it; they only ever take away. An RLock, as it
         # knows whether it is held: see `_sleep`.
         self.mutex = threading.RLock()
@@ -42,7 +42,9 @@ class Pipe(Generic[T]):
         self.not_full = threading.Condition(self.mutex)
         self.changed = threading.Condition(self.mutex)  # opened, claimed or closed
         self.drained = threading.Condition(self.mutex)  # for task_done() and join()
+        self.logged = threading.Condition(self.mutex)  # more in the log, or closed
         self.items: deque[T] = deque()
+        self.log: list[T] | None = [] if logs else None  # every item there was; it only grows
         self.bound = max(0, bound)
         self.unfinished = 0
         self.opened = False
@@ -68,6 +70,9 @@ class Pipe(Generic[T]):
                 return False
             size = len(batch)
             self.unfinished += size
+            if self.log is not None:
+                self.log.extend(batch)
+                self.logged.notify_all()
             fits = not self.bound or len(self.items) + size <= self.bound
             if fits:
                 self.items.extend(batch)
@@ -168,7 +173,7 @@ class Pipe(Generic[T]):
         if discard:
             self._discard()
         self._lower_alert()
-        for condition in (self.not_empty, self.not_full, self.changed, self.drained):
+        for condition in (self.not_empty, self.not_full, self.changed, self.drained, self.logged):
             condition.notify_all()
 
     def _discard(self) -> None:
@@ -226,6 +231,15 @@ class Pipe(Generic[T]):
             except queue.Empty:
                 return False
             return True
+
+    def wait_logged(self, at: int) -> bool:
+        """Wait until the log has an item `at`; False when it is closed and has none."""
+        log = self.log
+        assert log is not None  # asked of pipes that log only
+        if len(log) <= at:
+            with self.mutex:
+                self._wait(self.logged, lambda: self.closed or len(log) > at, None, queue.Empty)
+        return len(log) > at
 
     def _wait(
         self,

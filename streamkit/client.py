@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -12,19 +12,20 @@ from typing import Any, Literal
 import attrs
 
 from streamkit.call import Call
-from streamkit.codec import Model, Provider
+from streamkit.codec import Capabilities, Model, Provider
 from streamkit.context import Context
 from streamkit.errors import ConfigError
 from streamkit.hooks import Hooks
+from streamkit.loops.fallback import Fallback
 from streamkit.retry import RetryBudget
 from streamkit.settings import Limits, RetryPolicy, Timeouts
-from streamkit.stream import Cancellable, ChatStream, start_stream
+from streamkit.stream import Cancellable, ChatStream, Source, start_stream
 from streamkit.types.messages import FilePart, ImagePart, Message, MessageLike, Part
 from streamkit.types.request import AnyTool, ChatRequest, ResponseFormat, Tool
 from streamkit.types.response import ChatResponse
 from streamkit.types.usage import Usage
 
-__all__ = ["ChatBuilder", "Client"]
+__all__ = ["ChatBuilder", "Client", "client_of"]
 
 
 class Client:
@@ -40,6 +41,8 @@ class Client:
             closed. While its headers are awaited, a cancel frees the caller but the thread waits out the timeout.
         buffer: Chunks that lie unread before the producer waits for the reader; 0 for no bound.
         accumulate: False keeps no text, for endless streams.
+        fallback: Models, tried in order when an answer cannot be opened for a reason that may pass (after the retries),
+            or fails so before its first chunk; `response.model` tells who answered.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Client:
         session: Any = None,
         buffer: int = 10_000,
         accumulate: bool = True,
+        fallback: Sequence[Model | str] = (),
     ) -> None:
         if not hasattr(provider, "codec"):
             raise ConfigError(f"{provider!r} is no provider: give one of streamkit.providers, such as OpenAI()")
@@ -67,6 +71,7 @@ class Client:
             buffer=buffer,
             accumulate=accumulate,
         )
+        self._fallback = [client_of(model) for model in fallback]
         self._transport = Transport(session)
         self._budget = RetryBudget()
         self._lock = threading.Lock()  # guards _usage and _runs
@@ -131,7 +136,7 @@ class Client:
     def __repr__(self) -> str:
         return f"<Client {self.provider!r}>"
 
-    def _call(self, request: ChatRequest, settings: _Settings) -> Call:
+    def _call(self, request: ChatRequest, settings: _Settings, *, step: int = 1, index: int = 0) -> Call:
         return Call(
             request=request,
             provider=self.provider,
@@ -141,6 +146,8 @@ class Client:
             retry_policy=settings.retry_policy,
             budget=self._budget,
             hooks=settings.hooks,
+            step=step,
+            index=index,
         )
 
     def _enlist(self, run: Cancellable) -> None:
@@ -310,6 +317,10 @@ class ChatBuilder:
         """Keep the text for `final` and `partial`, or (False) not, for endless streams."""
         return self._set(accumulate=on)
 
+    def hooks(self, hooks: Hooks) -> ChatBuilder:
+        """Add observers to the client's own."""
+        return self._set(hooks=self._settings.hooks | hooks)
+
     # -- asking
 
     def get_stream(self, ctx: Context | None = None) -> ChatStream:
@@ -318,19 +329,7 @@ class ChatBuilder:
         Blocks until the answer is open (its headers have come), retries included; errors up to there are raised, later
         ones reach `stream.err`. A cancelled `ctx` and Ctrl-C free the caller at once.
         """
-        client, settings = self._client, self._settings
-        return start_stream(
-            client._call(self._request, settings).batches,
-            name=client.provider.name,
-            ctx=ctx,
-            timeouts=settings.timeouts,
-            hooks=settings.hooks,
-            buffer=settings.buffer,
-            accumulate=settings.accumulate,
-            max_headers=settings.limits.headers,
-            on_settled=client._settled,
-            enlist=client._enlist,
-        )
+        return self.start(self.call().batches, ctx)
 
     def stream(self, ctx: Context | None = None) -> ChatStream:
         """Alias of `get_stream`."""
@@ -344,6 +343,70 @@ class ChatBuilder:
         except BaseException:
             stream.cancel("get_response was interrupted")  # by Ctrl-C; to a stream that has ended it is nothing
             raise
+
+    # -- for what is built on it: loops over calls, conversations
+
+    @property
+    def request(self) -> ChatRequest:
+        """What is asked so far."""
+        return self._request
+
+    @property
+    def observers(self) -> Hooks:
+        """The client's hooks and those added."""
+        return self._settings.hooks
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the API of the provider can do."""
+        return self._client.provider.capabilities
+
+    def call(self, *, step: int = 1, index: int = 0) -> Call | Fallback:
+        """Give the call that `get_stream` makes: step `step` of several, its chunks numbered from `index`. Internal."""
+        first, *others = [
+            client._call(attrs.evolve(self._request, model=name), self._settings, step=step, index=index)
+            for client, name in ((self._client, self._request.model), *self._client._fallback)
+        ]
+        return Fallback((first, *others)) if others else first
+
+    def start(
+        self,
+        source: Source,
+        ctx: Context | None = None,
+        *,
+        logs: bool = False,
+        on_end: Callable[[ChatResponse], object] | None = None,
+    ) -> ChatStream:
+        """Start a stream of what a call, or a loop over calls, gives. Internal.
+
+        `logs` keeps all chunks (then nothing bounds how many lie unread). `on_end` is told the response, partial or
+        whole, before the outcome can be read, on whatever thread decides it: it must be quick and take no lock.
+        """
+        client, settings = self._client, self._settings
+        return start_stream(
+            source,
+            name=client.provider.name,
+            ctx=ctx,
+            timeouts=settings.timeouts,
+            hooks=settings.hooks,
+            buffer=settings.buffer,
+            accumulate=settings.accumulate,
+            max_headers=settings.limits.headers,
+            on_end=on_end,
+            on_settled=client._settled,
+            enlist=client._enlist,
+            logs=logs,
+        )
+
+    def on(self, client: Client, model: str) -> ChatBuilder:
+        """Give the same request to another client's model."""
+        return attrs.evolve(self, client=client, request=attrs.evolve(self._request, model=model))
+
+    def instead(self, messages: Iterable[MessageLike]) -> ChatBuilder:
+        """Give the same request with these messages; the system messages stay, unless there are some among these."""
+        given = tuple(Message.of(message) for message in messages)
+        kept = () if any(message.role == "system" for message in given) else self._request.system
+        return self._with(messages=(*kept, *given))
 
     # -- building
 
@@ -362,6 +425,37 @@ class ChatBuilder:
             last = attrs.evolve(messages[-1], content=(*messages[-1].content, part))
             return self._with(messages=(*messages[:-1], last))
         return self._say(Message(role="user", content=[part]))
+
+
+def client_of(model: Model | str) -> tuple[Client, str]:
+    """Give whom to ask for a model, and its name.
+
+    A model made by a client is asked through that one. For any other, and for a name such as "openai:gpt-4o", there is
+    one client of its provider in the process, which nobody closes.
+
+    Raises:
+        ConfigError: the name names no provider and model, or there is no key for it.
+    """
+    if isinstance(model, str):
+        from streamkit import providers  # here, as most programs name their provider's class
+
+        model = providers.model(model)
+    if not isinstance(model, Model):
+        raise ConfigError(f"{model!r} is no model: give client.model('name'), or a name such as 'openai:gpt-4o'")
+    return model.client or _shared(model.provider), model.name
+
+
+_clients: dict[Any, Client] = {}
+_clients_lock = threading.Lock()  # guards _clients
+
+
+def _shared(provider: Provider) -> Client:
+    """The client of this provider, or of one that is the same: of its class, at its address, with its key."""
+    key = (type(provider), getattr(provider, "identity", id(provider)))
+    with _clients_lock:
+        if key not in _clients:
+            _clients[key] = Client(provider)
+        return _clients[key]
 
 
 def _positive(name: str, n: int) -> int:

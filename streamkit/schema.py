@@ -18,7 +18,7 @@ import attrs
 
 from streamkit.errors import ConfigError, printable
 
-__all__ = ["OPENAI_STRICT", "StrictRules", "check_schema", "offences"]
+__all__ = ["OPENAI_STRICT", "StrictRules", "check_schema", "offences", "referred"]
 
 
 @attrs.frozen(kw_only=True)
@@ -190,7 +190,7 @@ def _names(value: object, root: Mapping[str, Any]) -> Iterator[str]:
 def _reference(value: object, root: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(value, str):
         yield f"must be a str, as in #/$defs/name, not {_shown(value)}"
-    elif _is_pointer(value) and _referred(value, root) is None:
+    elif _is_pointer(value) and referred(value, root) is None:
         yield f"{_shown(value)} refers to nothing: check the name"
 
 
@@ -198,7 +198,7 @@ def _is_pointer(ref: str) -> bool:
     return ref == "#" or ref.startswith("#/")
 
 
-def _referred(ref: str, root: Mapping[str, Any]) -> Any:
+def referred(ref: str, root: Mapping[str, Any]) -> Any:
     """Give what a pointer into the schema names (RFC 6901), None where there is nothing."""
     value: Any = root
     for step in ref.removeprefix("#").split("/")[1:]:
@@ -305,11 +305,11 @@ def _recurs(schema: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
     seen: list[Any] = []
     todo = [schema]
     while todo:
-        referred = _referred(todo.pop()["$ref"], root)
-        if _is_among(referred, seen):
+        target = referred(todo.pop()["$ref"], root)
+        if _is_among(target, seen):
             continue
-        seen.append(referred)
-        inside = [one.schema for one in _walk(referred) if isinstance(one.schema, Mapping) and "$ref" in one.schema]
+        seen.append(target)
+        inside = [one.schema for one in _walk(target) if isinstance(one.schema, Mapping) and "$ref" in one.schema]
         if _is_among(schema, inside):
             return True
         todo += [one for one in inside if _is_pointer(one["$ref"])]

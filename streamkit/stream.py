@@ -10,11 +10,13 @@ So nothing that the thread holds may ever refer to one of the user's ends.
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -28,7 +30,7 @@ from streamkit.settings import Timeouts
 from streamkit.stats import Stats
 from streamkit.transport.slot import SocketSlot
 from streamkit.types.chunks import Chunk
-from streamkit.types.response import ChatResponse, Fold, StepState
+from streamkit.types.response import ChatResponse, Fold, StepState, StopCause
 from streamkit.watchdog import watchdog
 
 __all__ = ["ChatStream", "Source", "start_stream"]
@@ -73,16 +75,28 @@ def start_stream(
     buffer: int = 10_000,
     accumulate: bool = True,
     max_headers: int | None = None,
+    on_end: Callable[[ChatResponse], object] | None = None,
     on_settled: Callable[[ChatResponse], object] | None = None,
     enlist: Callable[[Cancellable], object] | None = None,
+    logs: bool = False,
 ) -> ChatStream:
     """Start a producer thread on `source` and give its stream once the answer is open.
 
     Blocks until then; a failure before raises here. Leaving by any exception, KeyboardInterrupt included, cancels the
-    stream. `enlist` is given what cancels it; `on_settled` is called, on the producer thread, with the
-    response, partial or whole, before the outcome can be read.
+    stream. `enlist` is given what cancels it; `on_settled` is called, on the producer thread, with the response,
+    partial or whole, before the outcome can be read, or, where that came from outside, after. `on_end` is so always
+    before, on the thread that decides: it must be quick and take no lock. `logs` keeps all chunks, for `replay`.
     """
-    run = _Run(ctx, timeouts or Timeouts(), hooks or Hooks(), buffer, accumulate, max_headers, on_settled)
+    run = _Run(
+        Pipe(0 if logs else buffer, logs=logs),  # who reads the log alone must not be held up by what lies in `ch`
+        ctx=ctx,
+        timeouts=timeouts or Timeouts(),
+        hooks=hooks or Hooks(),
+        accumulate=accumulate,
+        max_headers=max_headers,
+        on_end=on_end or _nothing,
+        on_settled=on_settled or _nothing,
+    )
     if enlist is not None:
         enlist(run)
     stream = ChatStream(run)
@@ -156,6 +170,22 @@ class ChatStream:
             if chunk.type == "text" and chunk.content:
                 yield chunk.content
         self._raise_error()
+
+    def replay(self) -> Iterator[Chunk]:
+        """Give the chunks from the first on, whoever else reads; for streams that keep a log (`logs`).
+
+        Blocks for the next; never raises; ends however the stream ends. A cancel ends it at once, unless it was begun
+        after: then it gives all that had arrived.
+        """
+        pipe = self._run.pipe
+        over, at = pipe.closed, 0
+        while pipe.wait_logged(at):
+            if pipe.cut and not over:
+                pipe.wait_changed(lambda: pipe.closed)
+                return
+            assert pipe.log is not None
+            yield pipe.log[at]
+            at += 1
 
     def result(self, timeout: float | None = None) -> ChatResponse:
         """Drain, then give the response or raise its error.
@@ -249,15 +279,17 @@ class _Run:
 
     def __init__(
         self,
+        pipe: Pipe[Chunk],
+        *,
         ctx: Context | None,
         timeouts: Timeouts,
         hooks: Hooks,
-        buffer: int,
         accumulate: bool,
         max_headers: int | None,
-        on_settled: Callable[[ChatResponse], object] | None,
+        on_end: Callable[[ChatResponse], object],
+        on_settled: Callable[[ChatResponse], object],
     ) -> None:
-        self.pipe: Pipe[Chunk] = Pipe(buffer)
+        self.pipe = pipe
         self.slot = SocketSlot(max_headers=max_headers)
         self.fold = Fold(keep=accumulate)
         self.stats = Stats(self.fold)
@@ -266,6 +298,7 @@ class _Run:
         self._ctx = ctx
         self._timeouts = timeouts
         self._hooks = hooks
+        self._on_end = on_end
         self._on_settled = on_settled
         self._began = time.monotonic()
         self._deadline = _earlier(ctx.deadline if ctx is not None else None, _after(self._began, timeouts.total))
@@ -274,6 +307,7 @@ class _Run:
         self._ended_outside = False
         self._deferred: list[Callable[[], object]] = []
         self._detach: Callable[[], None] = _nothing
+        self._inner: Context | None = None
         self._production: Production | None = None
         if ctx is not None:
             self.pipe.ended_by = lambda: isinstance(ctx.error(), Cancelled)
@@ -285,11 +319,12 @@ class _Run:
             error = self._ctx.error()
             if error is not None:
                 error.partial = self.fold.response()
-                self.pipe.claim(error, None)
+                self._claim(error, error.partial)
                 self.pipe.publish()
                 raise error
             self._detach = self._ctx.attach(self)
-        production = Production(functools.partial(_produce, self, source), name)
+        # In the caller's context variables: observers and tools see its request, and its trace.
+        production = Production(functools.partial(contextvars.copy_context().run, _produce, self, source), name)
         try:
             watchdog.watch(self)
             production.start()
@@ -370,10 +405,12 @@ class _Run:
         """Settle from outside and wake the producer; what it had decided just before stands."""
         error.partial = self.fold.response()
         error.attempts = self.stats.attempts
-        self._ended_outside = self.pipe.claim(error, None) or self._ended_outside
+        self._ended_outside = self._claim(error, error.partial) or self._ended_outside
         self.stats.end()
         self.pipe.publish(discard=discard)
         self.slot.interrupt()
+        if self._inner is not None:
+            self._inner.cancel("the stream has ended")
         self._unwatch()
 
     def forked(self) -> None:
@@ -382,8 +419,15 @@ class _Run:
         self._detach()
         error = ConnectionLost("the process was forked: the stream lives on in the parent only", retryable=False)
         error.partial = self.fold.response()
-        self.pipe.claim(error, None)
+        self._claim(error, error.partial)
         self.pipe.publish()
+
+    def _claim(self, error: StreamKitError | None, response: ChatResponse) -> bool:
+        """Decide the outcome, once."""
+        first = self.pipe.claim(error, response if error is None else None)
+        if first:
+            self._on_end(response)
+        return first
 
     # -- the producer's side
 
@@ -422,6 +466,36 @@ class _Run:
         """Call `fn` after the stream has settled."""
         self._deferred.append(fn)
 
+    def context(self) -> Context:
+        """Give a context that ends when the stream does, whoever ends it."""
+        if self._inner is None:
+            self._inner = (self._ctx or Context()).child()
+            self.defer(self._inner.cancel)
+            if self.pipe.claimed is not None:
+                self._inner.cancel("the stream has ended")
+        return self._inner
+
+    def response(self) -> ChatResponse:
+        """Give what has been handed over so far."""
+        return self.fold.response()
+
+    def next_step(self) -> None:
+        """Begin the next step of the fold."""
+        self.fold.next_step()
+
+    def stopped(self, cause: StopCause) -> None:
+        """Note why a loop ends."""
+        self.fold.stop_cause = cause
+
+    @contextmanager
+    def own_work(self) -> Iterator[None]:
+        """Stop the clocks that wait for chunks."""
+        last, self._last_chunk = self._last_chunk, _HANDING_OVER
+        try:
+            yield
+        finally:
+            self._last_chunk = None if last is None else time.monotonic()
+
     def deliver(self, batch: list[Chunk]) -> bool:
         """Fold and hand over a batch; False when the stream has ended."""
         if not batch:
@@ -443,8 +517,8 @@ class _Run:
     def finish(self) -> None:
         """Settle as complete."""
         response = self.fold.response(complete=True)
-        if self.pipe.claim(None, response):
-            self._tell_settled(response)
+        if self._claim(None, response):
+            self._on_settled(response)
             observe(self._hooks.on_finish, response)
             self._publish()
 
@@ -453,8 +527,8 @@ class _Run:
         without_frames(error)
         error.partial = self.fold.response()
         error.attempts = self.stats.attempts
-        if self.pipe.claim(error, None):
-            self._tell_settled(error.partial)
+        if self._claim(error, error.partial):
+            self._on_settled(error.partial)
             self._observe_failure(error)
             self._publish()
 
@@ -468,12 +542,8 @@ class _Run:
         if not self._ended_outside:
             return
         error = self.pipe.err[0]
-        self._tell_settled(error.partial)
+        self._on_settled(error.partial)
         self._observe_failure(error)
-
-    def _tell_settled(self, response: ChatResponse) -> None:
-        if self._on_settled is not None:
-            self._on_settled(response)
 
     def _observe_failure(self, error: StreamKitError) -> None:
         if isinstance(error, ContextError):
@@ -529,5 +599,5 @@ def _earlier(a: float | None, b: float | None) -> float | None:
     return b if a is None else a if b is None else min(a, b)
 
 
-def _nothing() -> None:
+def _nothing(_: object = None) -> None:
     pass

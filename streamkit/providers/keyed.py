@@ -140,6 +140,11 @@ class KeyedProvider:
         """What its API can do."""
         return self.codec.capabilities
 
+    @property
+    def identity(self) -> object:
+        """What two providers of a class have in common that are the same: address and key."""
+        return (tuple(self._facts().items()), self._key)
+
     def secret(self) -> Secret | None:
         """Give the key to send, None where none is needed. Calls the function that was given for it, which may block.
 

@@ -40,6 +40,7 @@ class Local:
 
     name = "local"
     default_model = DEFAULT_MODEL
+    identity = name
 
     def __init__(self) -> None:
         require_wheels()

@@ -254,6 +254,8 @@ class Message:
 
     role: Role = attrs.field()
     content: tuple[Part, ...] = attrs.field(converter=_parts)
+    complete: bool = True
+    """False for what a failed answer left, in a history that keeps such."""
 
     @role.validator
     def _known_role(self, _: object, role: object) -> None:

@@ -7,6 +7,7 @@ from the `StepState` that its decoder fills.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ from streamkit.types.chunks import (
 from streamkit.types.messages import Message, Part, RawPart, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
 from streamkit.types.usage import Usage
 
-__all__ = ["ChatResponse", "Fold", "Step", "StepState", "TextResult", "ToolCall", "ToolResult"]
+__all__ = ["ChatResponse", "Fold", "Step", "StepState", "StopCause", "TextResult", "ToolCall", "ToolResult"]
 
 StopCause = Literal["natural", "max_steps", "stop_when", "none"]
 
@@ -157,8 +158,12 @@ class _StepFold:
     def __init__(self) -> None:
         self.runs: list[_Run] = []
         self.sources: list[Source] = []
-        self.results: list[ToolResult] = []
+        self.results: list[tuple[int, ToolResult]] = []  # with the position of its call, where that is known
         self.finish: StepFinishChunk | None = None
+
+    def ordered_results(self) -> list[ToolResult]:
+        """The results in the order of their calls, whatever the order in which they came."""
+        return [result for _, result in sorted(self.results, key=operator.itemgetter(0))]
 
     def joined(self, kind: str) -> str:
         return "".join(["".join(run.pieces) for run in self.runs[:] if run.kind == kind])
@@ -178,6 +183,8 @@ class Fold:
         self.state: StepState | None = None
         self.chars = 0
         """Characters of text so far."""
+        self.stop_cause: StopCause = "natural"
+        """Why a complete response ended."""
 
     def add(self, chunks: Iterable[Chunk]) -> None:
         """Fold these chunks."""
@@ -202,7 +209,7 @@ class Fold:
             step.sources.append(chunk.source)
             return run
         if isinstance(chunk, ToolResultChunk):
-            step.results.append(_result(chunk))
+            step.results.append((chunk.metadata.get("position", len(step.results)), _result(chunk)))
             return None
         if isinstance(chunk, (FinishChunk, ErrorChunk)) or not self._keep:
             return None
@@ -261,7 +268,7 @@ class Fold:
             sources=tuple(source for s in steps for source in s.sources),
             messages=tuple(m for fold in folds for m in _messages(fold, provider)),
             complete=complete,
-            stop_cause="natural" if complete else "none",
+            stop_cause=self.stop_cause if complete else "none",
         )
 
     def _step(self, fold: _StepFold, *, last: bool) -> Step:
@@ -276,7 +283,7 @@ class Fold:
             text=fold.joined("text"),
             thinking=fold.joined("thinking"),
             tool_calls=_calls(fold.runs[:]),
-            tool_results=tuple(fold.results),
+            tool_results=tuple(fold.ordered_results()),
             usage=usage,
             finish_reason=reason,
             response=response,
@@ -355,6 +362,6 @@ def _messages(fold: _StepFold, provider: str) -> list[Message]:
     messages = [Message(role="assistant", content=parts)] if parts else []
     results = [
         ToolResultPart(tool_call_id=r.tool_call_id, tool_name=r.tool_name, output=r.output, is_error=r.is_error)
-        for r in fold.results
+        for r in fold.ordered_results()
     ]
     return messages + ([Message(role="tool", content=results)] if results else [])

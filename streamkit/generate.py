@@ -1,0 +1,372 @@
+"""stream_text, generate_text, stream_object, generate_object: one call that does it all.
+
+A model and what to ask of it become a builder, the loop over its calls becomes the stream; no other wire path.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar, overload
+
+from streamkit.call import Call
+from streamkit.client import ChatBuilder, client_of
+from streamkit.codec import Model
+from streamkit.consumers.objects import ObjectResult, ObjectStream, Wanted
+from streamkit.consumers.text import TextStream
+from streamkit.context import Context
+from streamkit.errors import ConfigError
+from streamkit.hooks import Hooks, RequestInfo, ResponseInfo, ToolCallInfo
+from streamkit.loops.fallback import Fallback
+from streamkit.loops.objects import ObjectLoop
+from streamkit.loops.tools import StepPlan, ToolLoop
+from streamkit.schema import offences
+from streamkit.settings import RetryPolicy, Timeouts
+from streamkit.tools import StopWhen, ToolDecision
+from streamkit.typed import json_schema, of_schema, typed
+from streamkit.types.chunks import Chunk
+from streamkit.types.messages import Message, MessageLike
+from streamkit.types.messages import system as system_message
+from streamkit.types.request import AnyTool, Tool
+from streamkit.types.response import ChatResponse, Step, ToolCall
+
+__all__ = ["ObjectMode", "generate_object", "generate_text", "stream_object", "stream_text", "text_stream"]
+
+T = TypeVar("T")
+
+ObjectMode = Literal["auto", "native", "tool", "prompt"]
+"""How the schema of an object is sent: by the API's own means, as the only tool, or in the system prompt."""
+
+_WAYS = ("native", "tool", "prompt")
+_NAME = "answer"
+_INSTRUCTION = "Answer with one JSON value that fits this JSON Schema, and with nothing else:\n{}"
+
+
+def stream_text(
+    model: Model | str,
+    *,
+    prompt: str | None = None,
+    system: str | None = None,
+    messages: Sequence[MessageLike] = (),
+    tools: Sequence[AnyTool] = (),
+    tool_choice: str = "auto",
+    max_steps: int = 5,
+    stop_when: StopWhen | None = None,
+    prepare_step: Callable[[Sequence[Step]], StepPlan | None] | None = None,
+    approve: Callable[[ToolCall], ToolDecision] | None = None,
+    max_tool_workers: int = 8,
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+    top_p: float | None = None,
+    stop: Sequence[str] = (),
+    seed: int | None = None,
+    thinking_budget: int | None = None,
+    reasoning_effort: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    provider_options: Mapping[str, Any] | None = None,
+    retry_policy: RetryPolicy | None = None,
+    timeout: float | None = None,
+    timeouts: Timeouts | None = None,
+    ctx: Context | None = None,
+    hooks: Hooks | None = None,
+    on_request: Callable[[RequestInfo], object] | None = None,
+    on_response: Callable[[ResponseInfo], object] | None = None,
+    on_chunk: Callable[[Chunk], object] | None = None,
+    on_tool_call: Callable[[ToolCallInfo], object] | None = None,
+    on_step_finish: Callable[[Step], object] | None = None,
+    on_finish: Callable[[ChatResponse], object] | None = None,
+) -> TextStream:
+    """Start a generation, with tools over several steps where there are any.
+
+    Blocks until the first answer is open; raises what goes wrong before (after `on_response`), later errors are the
+    stream's.
+
+    Args:
+        model: "openai:gpt-4o" (key from keystore or environment; the process shares one client per provider),
+            `provider.model(...)`, or `client.model(...)` to ask through that client.
+        prompt: what the user says last.
+        system: the system prompt.
+        messages: the conversation so far; it stands between `system` and `prompt`, of which one must be there.
+        tools: functions marked with `tool`, `Tool`s, or dicts. One without a function is only reported, which ends the
+            loop after its step.
+        tool_choice: "auto", "none", "required" or a tool's name, for every step: see `prepare_step`.
+        max_steps: model calls at most; after the last one no tool is run, so 1 never runs one.
+        stop_when: asked after each step's tools, with all steps so far; True ends the loop.
+        prepare_step: asked before each step, with all steps so far, what to do otherwise in it.
+        approve: asked before each run of a tool, on the stream's thread, which waits for it.
+        max_tool_workers: tools that run at the same time.
+        temperature: the sampling temperature.
+        max_tokens: the bound of each step's answer.
+        top_p: sample from the likeliest tokens that make up this share.
+        stop: texts that end an answer.
+        seed: for the same sampling each time, where the provider can.
+        thinking_budget: tokens to think with.
+        reasoning_effort: how much to reason, in the provider's words.
+        headers: to be sent, too.
+        provider_options: to be put into the request's JSON as they are.
+        retry_policy: when to open again.
+        timeout: seconds for all steps and tools.
+        timeouts: all five clocks.
+        ctx: ends the stream when it ends.
+        hooks: observers, beside the client's own. What `stop_when`, `prepare_step` or `approve` raises, unlike what
+            they raise, ends the stream.
+        on_request: the same as a single one; so are the next.
+        on_response: see `Hooks`.
+        on_chunk: see `Hooks`.
+        on_tool_call: see `Hooks`.
+        on_step_finish: see `Hooks`.
+        on_finish: see `Hooks`.
+    """
+    single = Hooks(
+        on_request=on_request,
+        on_response=on_response,
+        on_chunk=on_chunk,
+        on_tool_call=on_tool_call,
+        on_step_finish=on_step_finish,
+        on_finish=on_finish,
+    )
+    builder = _builder(
+        model,
+        prompt=prompt,
+        system=system,
+        messages=messages,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        top_p=top_p,
+        stop=stop,
+        seed=seed,
+        thinking_budget=thinking_budget,
+        reasoning_effort=reasoning_effort,
+        headers=headers,
+        provider_options=provider_options,
+        retry_policy=retry_policy,
+        timeout=timeout,
+        timeouts=timeouts,
+        hooks=(hooks or Hooks()) | single,
+    )
+    return text_stream(
+        builder,
+        tools=tools,
+        tool_choice=tool_choice,
+        max_steps=max_steps,
+        stop_when=stop_when,
+        prepare_step=prepare_step,
+        approve=approve,
+        max_tool_workers=max_tool_workers,
+        ctx=ctx,
+    )
+
+
+def text_stream(
+    builder: ChatBuilder,
+    *,
+    tools: Sequence[AnyTool] = (),
+    tool_choice: str = "auto",
+    max_steps: int = 5,
+    stop_when: StopWhen | None = None,
+    prepare_step: Callable[[Sequence[Step]], StepPlan | None] | None = None,
+    approve: Callable[[ToolCall], ToolDecision] | None = None,
+    max_tool_workers: int = 8,
+    ctx: Context | None = None,
+    on_end: Callable[[ChatResponse], object] | None = None,
+) -> TextStream:
+    """`stream_text` of what a builder asks for."""
+    if tools:
+        builder = builder.tools(tools)
+    if tool_choice != "auto":
+        builder = builder.tool_choice(tool_choice)
+    loop = ToolLoop(
+        ask=functools.partial(_ask, builder),
+        tools=builder.request.tools,
+        max_steps=_at_least_one("max_steps", max_steps),
+        stop_when=stop_when,
+        prepare_step=prepare_step,
+        approve=approve,
+        workers=_at_least_one("max_tool_workers", max_tool_workers),
+        hooks=builder.observers,
+    )
+    return TextStream(builder.start(loop.batches, ctx, logs=True, on_end=on_end))
+
+
+def generate_text(model: Model | str, **options: Any) -> ChatResponse:
+    """Give the response of `stream_text`, which has the same parameters; blocks to its end, and raises."""
+    return stream_text(model, **options).result()
+
+
+@overload
+def stream_object(
+    model: Model | str, schema: type[T], *, mode: ObjectMode = ..., repair: bool = ..., **options: Any
+) -> ObjectStream[T]: ...
+@overload
+def stream_object(
+    model: Model | str, schema: Mapping[str, Any], *, mode: ObjectMode = ..., repair: bool = ..., **options: Any
+) -> ObjectStream[Any]: ...
+def stream_object(
+    model: Model | str,
+    schema: Any,
+    *,
+    mode: ObjectMode = "auto",
+    repair: bool = False,
+    ctx: Context | None = None,
+    **options: Any,
+) -> ObjectStream[Any]:
+    """Start generating an object.
+
+    Blocks until the answer is open; raises what goes wrong before, later errors are the stream's.
+
+    Args:
+        model: as for `stream_text`.
+        schema: an attrs class, dataclass, TypedDict, pydantic model, `list[...]` of one, an Enum or Literal, or a JSON
+            Schema.
+        mode: how the schema is sent; "auto" takes the first way that the provider takes it in.
+        repair: ask once more, with what was wrong, before failing.
+        ctx: ends the stream when it ends.
+        options: prompt, system, messages, temperature and all that `stream_text` takes but for tools and their loop.
+
+    Raises:
+        ConfigError: the type cannot be put into a JSON Schema, or the provider cannot be asked for it in this mode.
+    """
+    builder = _builder(model, **options)
+    kind = of_schema(schema) if isinstance(schema, Mapping) else typed(schema)
+    wanted, asked = _asked_for_object(builder, kind, mode)
+    loop = ObjectLoop(ask=functools.partial(_ask, asked), read=wanted.read, repair=repair)
+    return ObjectStream(asked.start(loop.batches, ctx, logs=True), wanted, lambda: loop.value)
+
+
+@overload
+def generate_object(model: Model | str, schema: type[T], **options: Any) -> ObjectResult[T]: ...
+@overload
+def generate_object(model: Model | str, schema: Mapping[str, Any], **options: Any) -> ObjectResult[Any]: ...
+def generate_object(model: Model | str, schema: Any, **options: Any) -> ObjectResult[Any]:
+    """Give the result of `stream_object`, which has the same parameters; blocks to its end, and raises."""
+    return stream_object(model, schema, **options).result()
+
+
+# -- asking
+
+
+def _builder(
+    model: Model | str,
+    *,
+    prompt: str | None = None,
+    system: str | None = None,
+    messages: Sequence[MessageLike] = (),
+    hooks: Hooks | None = None,
+    timeouts: Timeouts | None = None,
+    headers: Mapping[str, str] | None = None,
+    provider_options: Mapping[str, Any] | None = None,
+    stop: Sequence[str] = (),
+    **settings: Any,
+) -> ChatBuilder:
+    """What every one of these functions asks for. Each of `settings` is the name of a builder's method."""
+    if prompt is None and not messages:
+        raise ConfigError("nothing to answer: give a prompt, or messages")
+    client, name = client_of(model)
+    builder = client.chat(name)
+    if system is not None:
+        builder = builder.system(system)
+    builder = builder.messages(messages)
+    if prompt is not None:
+        builder = builder.user(prompt)
+    if timeouts is not None:
+        builder = builder.timeouts(timeouts)
+    builder = builder.hooks(hooks or Hooks()).headers(headers or {}).provider_options(provider_options or {})
+    if stop:
+        builder = builder.stop(*stop)
+    for setting, value in settings.items():
+        if setting not in _SETTINGS:
+            raise TypeError(f"unexpected argument {setting!r}: there are {', '.join(_SETTINGS)}")
+        if value is not None:
+            builder = getattr(builder, setting)(value)
+    return builder
+
+
+_SETTINGS = (
+    "temperature",
+    "max_tokens",
+    "top_p",
+    "seed",
+    "thinking_budget",
+    "reasoning_effort",
+    "retry_policy",
+    "timeout",
+)
+
+
+def _ask(builder: ChatBuilder, *, step: int, index: int, said: tuple[Message, ...], plan: StepPlan) -> Call | Fallback:
+    """The call of a step: what was asked for at first, what has been said since, and what is planned otherwise."""
+    if plan.model is not None:
+        client, name = client_of(plan.model)
+        builder = builder.on(client, name)
+    builder = builder.messages(said) if plan.messages is None else builder.instead(plan.messages)
+    if plan.tools is not None:
+        builder = builder.tools(plan.tools)
+    if plan.tool_choice is not None:
+        builder = builder.tool_choice(plan.tool_choice)
+    return builder.call(step=step, index=index)
+
+
+def _at_least_one(name: str, n: int) -> int:
+    if not isinstance(n, int) or n < 1:
+        raise ConfigError(f"{name}={n!r}: must be a whole number, 1 or more")
+    return n
+
+
+# -- objects
+
+
+def _asked_for_object(builder: ChatBuilder, kind: Any, mode: ObjectMode) -> tuple[Wanted, ChatBuilder]:
+    """What is wanted, and the builder that asks for it in the first way that the provider's codec does not refuse."""
+    schema, member = _as_object(json_schema(kind))
+    ways = _WAYS if mode == "auto" else (mode,)
+    if not set(ways) <= set(_WAYS):
+        raise ConfigError(f"mode={mode!r}: use auto, {', '.join(_WAYS)}")
+    refusal: ConfigError | None = None
+    for way in ways:
+        wanted = Wanted(kind=kind, member=member, by_tool=way == "tool")
+        asked = _WITH_SCHEMA[way](builder, schema)
+        try:
+            asked.call().check()
+        except ConfigError as e:
+            refusal = refusal or e
+        else:
+            return wanted, asked
+    assert refusal is not None
+    raise refusal
+
+
+def _as_object(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """The schema of an object, since APIs take no other; and the member that holds what was wanted, if it is none."""
+    if schema.get("type") == "object":
+        return schema, ""
+    member = "items" if schema.get("type") == "array" else "value"
+    inner = {name: value for name, value in schema.items() if name != "$defs"}
+    whole = {"type": "object", "properties": {member: inner}, "required": [member], "additionalProperties": False}
+    return ({**whole, "$defs": schema["$defs"]} if "$defs" in schema else whole), member
+
+
+def _natively(builder: ChatBuilder, schema: Mapping[str, Any]) -> ChatBuilder:
+    strict = next(offences(schema, builder.capabilities.schema_rules), None) is None
+    return builder.json_schema(schema, name=_NAME, strict=strict)
+
+
+def _by_tool(builder: ChatBuilder, schema: Mapping[str, Any]) -> ChatBuilder:
+    description = str(schema.get("description", "Give the answer."))
+    tool = Tool(name=_NAME, description=description, parameters=schema)
+    named = builder.capabilities.named_tool
+    return builder.tools([tool]).tool_choice(_NAME if named else "required")
+
+
+def _by_prompt(builder: ChatBuilder, schema: Mapping[str, Any]) -> ChatBuilder:
+    instruction = system_message(_INSTRUCTION.format(json.dumps(schema, ensure_ascii=False)))
+    said = builder.request
+    asked = builder.instead([*said.system, instruction, *said.conversation])
+    return asked.response_format("json") if builder.capabilities.json else asked
+
+
+_WITH_SCHEMA: Mapping[str, Callable[[ChatBuilder, Mapping[str, Any]], ChatBuilder]] = {
+    "native": _natively,
+    "tool": _by_tool,
+    "prompt": _by_prompt,
+}

@@ -1,0 +1,44 @@
+"""The next model, where one cannot be asked: a generator that wraps calls, of which one answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from streamkit.call import Call, Scope
+from streamkit.errors import StreamKitError
+from streamkit.types.chunks import Chunk
+
+__all__ = ["Fallback"]
+
+
+@attrs.frozen
+class Fallback:
+    """Calls of which each is made only if the one before could not be opened, or failed before its first chunk.
+
+    That holds for failures that may pass (`retryable`), after the call's own retries. Any other ends the stream: what
+    one provider refuses for good reason is not to be asked of another unawares.
+    """
+
+    calls: Sequence[Call]
+
+    def check(self) -> None:
+        """Raise the `ConfigError` that one of the calls would raise for what its provider cannot do."""
+        for call in self.calls:
+            call.check()
+
+    def batches(self, scope: Scope) -> Iterator[list[Chunk]]:
+        """Give the chunks of the call that answers; raise the error of the last one."""
+        *others, last = self.calls
+        for call in others:
+            begun = False
+            try:
+                for batch in call.batches(scope):
+                    begun = begun or bool(batch)
+                    yield batch
+                return
+            except StreamKitError as error:
+                if begun or not error.retryable or scope.ended() is not None:
+                    raise
+        yield from last.batches(scope)
