@@ -316,7 +316,7 @@ class _Seen:
         self.error: StreamKitError | None = None
 
     def note(self, batch: list[Chunk]) -> None:
-        if self.ttft is None:
+        if batch and self.ttft is None:
             self.ttft = time.monotonic() - self.began
         if batch and isinstance(batch[-1], StepFinishChunk):
             self.finish_reason = batch[-1].finish_reason

@@ -15,7 +15,7 @@ import attrs
 from streamkit.errors import DecodeError, ProviderError, StreamTruncated
 from streamkit.framing import Event, NDJSONFramer, SSEFramer
 from streamkit.jsontext import mapped, parse_arguments, parse_json, scrub, unread
-from streamkit.provider_errors import event_error
+from streamkit.provider_errors import error_in, event_error
 from streamkit.schema import StrictRules
 from streamkit.types.chunks import (
     Chunk,
@@ -30,6 +30,7 @@ from streamkit.types.chunks import (
     plain_text,
     plain_thinking,
 )
+from streamkit.types.nothing import NOTHING
 from streamkit.types.request import ChatRequest
 from streamkit.types.response import StepState
 from streamkit.types.secret import Secret
@@ -189,6 +190,8 @@ class GrowingCall:
     id: str = ""
     name: str = ""
     pieces: list[str] = attrs.field(factory=list)
+    signature: str = ""
+    """Proves the thought behind it to the provider when it is sent back."""
 
     @property
     def text(self) -> str:
@@ -248,10 +251,9 @@ class Decoder:
     def parsed(self, event: Event) -> Any:
         """Give the JSON value of an event; None for a sign of life, and for the [DONE] that ends most wires.
 
-        Where an event that is called `error` is no JSON, it is its text. `DecodeError` for any other that is none.
+        Where an event that is called `error` is no JSON, it is its text. `DecodeError` for any other that is none, but
+        for a sign of life, which its name betrays; JSON counts under any name.
         """
-        if event.event in _KEEP_ALIVES:
-            return None
         try:
             return parse_json(event.data)
         except DecodeError:
@@ -260,17 +262,18 @@ class Decoder:
                 self.finished = True
             elif event.event == "error":
                 return text
-            elif text:
+            elif text and event.event not in _KEEP_ALIVES:
                 raise
         return None
 
     def parsed_object(self, event: Event) -> Any:
-        """Give the JSON object of an event, None for any other value; raise what an event called `error` says."""
+        """Give the JSON object of an event, None for any other value; raise the error that such a one reports."""
         value = self.parsed(event)
         if type(value) is dict:
             return value
-        if event.event == "error" and not self.finished:
-            raise event_error(self.state.provider, value)
+        error = None if self.finished else error_in(value, event.event)
+        if error:
+            raise event_error(self.state.provider, error)
         return None
 
     def cut_off(self, before: str) -> StreamTruncated:
@@ -280,7 +283,7 @@ class Decoder:
             "send the request again, or go on from `partial`"
         )
 
-    def require_answer(self, part: str, *, there: bool, other: Mapping[str, Any]) -> None:
+    def require_answer(self, part: str, *, there: bool, other: Mapping[str, Any] = NOTHING) -> None:
         """Raise where there was no part of an answer; `other`, an object that did not belong in it, may say why."""
         if any(name in other for name in ("message", "detail", "msg", "errors")):
             raise event_error(self.state.provider, other)
@@ -361,7 +364,8 @@ class Decoder:
         for call in calls:
             cut = reason == "length" and call is calls[-1] and not call.text.strip()
             why = "the token limit ended the answer before its arguments" if cut else None
-            self.tool_call(call.id, call.name, call.text, why=why)
+            signed = {"signature": call.signature} if call.signature else None
+            self.tool_call(call.id, call.name, call.text, why=why, metadata=signed)
 
     def source(self, source: Source) -> None:
         """Add a citation."""

@@ -1,7 +1,7 @@
 """JSON as providers send and take it, whatever they do to it.
 
-`parse_json` reads an event, `parse_arguments` a tool call; `said`, `word`, `written`, `listed`, `mapped`, `named`,
-`unread` and `scrub` read values whose type nobody vouches for.
+`parse_json` reads an event, `parse_arguments` a tool call; `said`, `word`, `identifier`, `written`, `listed`, `mapped`,
+`named`, `unread` and `scrub` read values whose type nobody vouches for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,19 @@ from typing import Any
 
 from streamkit.errors import DecodeError, printable
 
-__all__ = ["listed", "mapped", "named", "parse_arguments", "parse_json", "said", "scrub", "unread", "word", "written"]
+__all__ = [
+    "identifier",
+    "listed",
+    "mapped",
+    "named",
+    "parse_arguments",
+    "parse_json",
+    "said",
+    "scrub",
+    "unread",
+    "word",
+    "written",
+]
 
 
 def scrub(value: Any) -> Any:
@@ -120,6 +132,11 @@ def said(value: object) -> str:
 def word(value: object) -> str:
     """Give a text beside the answer, "" where it is none."""
     return str(scrub(value)) if type(value) is str else ""
+
+
+def identifier(value: object) -> str:
+    """Give what tells one thing from another: a text, or a whole number's digits; "" where it is neither."""
+    return str(value) if type(value) is int else word(value)
 
 
 def written(arguments: Any) -> str:

@@ -16,7 +16,7 @@ import attrs
 from streamkit import errors
 from streamkit.errors import MAX_MESSAGE, ProviderError, printable
 
-__all__ = ["event_error", "request_id", "status_error"]
+__all__ = ["error_in", "event_error", "request_id", "status_error"]
 
 # What a provider's word stands for as a status, where the status itself did not come (an error event at 200).
 _STATUS_OF_CODE = {
@@ -155,6 +155,32 @@ def event_error(provider: str, error: Any, *, status: int | None = None) -> Prov
     return _error(provider, status, told, body=text, id=told.request_id)
 
 
+def error_in(value: Any, event: str = "message", *, answer: bool = False) -> Any:
+    """Give the error that the JSON of an event with this name reports, in any of its shapes; None where there is none.
+
+    A mere message is one where it stands in place of a piece of the answer: in an event without a name of its own that
+    is no such piece, as `answer` says that it is.
+    """
+    if type(value) is list:
+        return next(filter(None, (error_in(one, event) for one in value)), None)
+    if type(value) is dict and (error := value.get("error")):
+        return value if error is True else error
+    if event.endswith(("error", "exception")) or (type(value) is dict and _is_error(value)):
+        return value or "an error event without data"
+    if answer or event != "message" or type(value) is not dict:
+        return None
+    return value if _text(value, *_MESSAGES) or value.get("detail") or value.get("errors") else None
+
+
+def _is_error(value: dict[str, Any]) -> bool:
+    """Whether an object calls itself an error; MiniMax does so by a number in a box that is there on success, too."""
+    for kind in (value.get("type"), value.get("object")):
+        if type(kind) is str and kind.endswith("error"):
+            return True
+    box = value.get("base_resp")
+    return type(box) is dict and bool(box.get("status_code"))
+
+
 def request_id(headers: Mapping[str, str]) -> str | None:
     """Give the provider's id of a request."""
     found = next((headers[name] for name in _ID_HEADERS if headers.get(name)), None)
@@ -260,7 +286,7 @@ def _read(value: Any, depth: int = 0) -> _Told:
     return _completed(_read_object(value, depth), value)
 
 
-_MESSAGES = ("message", "msg", "error_message", "Message", "detail", "description")
+_MESSAGES = ("message", "msg", "error_message", "error_msg", "Message", "detail", "description")
 
 
 def _read_text(text: str, depth: int) -> _Told:

@@ -304,7 +304,7 @@ class _Run:
         self._deadline = _earlier(ctx.deadline if ctx is not None else None, _after(self._began, timeouts.total))
         self._last_chunk: float | None = None
         self._reason: str | None = None
-        self._ended_outside = False
+        self._decided = False  # whether the producer itself decided the outcome
         self._deferred: list[Callable[[], object]] = []
         self._detach: Callable[[], None] = _nothing
         self._inner: Context | None = None
@@ -405,7 +405,7 @@ class _Run:
         """Settle from outside and wake the producer; what it had decided just before stands."""
         error.partial = self.fold.response()
         error.attempts = self.stats.attempts
-        self._ended_outside = self._claim(error, error.partial) or self._ended_outside
+        self._claim(error, error.partial)
         self.stats.end()
         self.pipe.publish(discard=discard)
         self.slot.interrupt()
@@ -518,6 +518,7 @@ class _Run:
         """Settle as complete."""
         response = self.fold.response(complete=True)
         if self._claim(None, response):
+            self._decided = True
             self._on_settled(response)
             observe(self._hooks.on_finish, response)
             self._publish()
@@ -528,6 +529,7 @@ class _Run:
         error.partial = self.fold.response()
         error.attempts = self.stats.attempts
         if self._claim(error, error.partial):
+            self._decided = True
             self._on_settled(error.partial)
             self._observe_failure(error)
             self._publish()
@@ -539,9 +541,10 @@ class _Run:
 
     def tell_end(self) -> None:
         """Tell the observers of an end that came from outside: they never run on the watchdog's thread."""
-        if not self._ended_outside:
+        claimed = self.pipe.claimed
+        if self._decided or claimed is None:
             return
-        error = self.pipe.err[0]
+        error = claimed[0]
         self._on_settled(error.partial)
         self._observe_failure(error)
 

@@ -186,6 +186,10 @@ def test_step_finish_says_what_was_learnt() -> None:
         (Event(" \n"), None, False),
         (Event("what?", "ping"), None, False),
         (Event("what?", "keep-alive"), None, False),
+        (Event('{"a": 1}', "ping"), {"a": 1}, False),
+        (Event('{"a": 1}', "heartbeat"), {"a": 1}, False),
+        (Event('{"a": 1}', "keepalive"), {"a": 1}, False),
+        (Event("[DONE]", "ping"), None, True),
         (Event(" no credit ", "error"), "no credit", False),
         (Event('{"a": 1}', "error"), {"a": 1}, False),
     ],
@@ -204,15 +208,16 @@ def test_what_no_event_holds() -> None:
 
 
 def test_events_that_are_objects() -> None:
-    """Any other value is passed over, unless the event is called an error."""
+    """Any other value is passed over, unless it reports an error."""
     decoder = Echo(provider="echo")
 
     assert [{"a": 1}, None, None] == [decoder.parsed_object(Event(text)) for text in ('{"a": 1}', "5", "[DONE]")]
     assert None is decoder.parsed_object(Event("[DONE]", "error"))
     decoder = Echo(provider="echo")
     assert {"a": 1} == decoder.parsed_object(Event('{"a": 1}', "error"))
-    with pytest.raises(ProviderError, match="no credit"):
-        decoder.parsed_object(Event("no credit", "error"))
+    for event in (Event("no credit", "error"), Event('"no credit"', "error"), Event('[{"error": "no credit"}]')):
+        with pytest.raises(ProviderError, match="no credit"):
+            decoder.parsed_object(event)
 
 
 def test_a_cut_answer_says_what_is_missing() -> None:
@@ -230,6 +235,14 @@ def test_an_answer_without_anything_in_it() -> None:
         decoder.require_answer("word", there=False, other={})
     with pytest.raises(ProviderError, match="no credit"):
         decoder.require_answer("word", there=True, other={"detail": "no credit"})
+
+
+def test_a_signed_call() -> None:
+    """The signature is the whole call's metadata; without one there is none."""
+    decoder = Echo(provider="echo")
+    decoder.end_calls([GrowingCall("a", "f", signature="s"), GrowingCall("b", "f")], "tool_calls")
+
+    assert [{"signature": "s"}, {}] == [chunk.metadata for chunk in decoder.take()]
 
 
 def test_the_last_call_of_an_answer_that_was_too_long() -> None:

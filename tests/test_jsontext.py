@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streamkit import jsontext
 from streamkit.errors import DecodeError
-from streamkit.jsontext import mapped, named, parse_arguments, parse_json, said, scrub, unread, written
+from streamkit.jsontext import identifier, mapped, named, parse_arguments, parse_json, said, scrub, unread, written
 from tests.strategies import PROPERTY
 
 
@@ -179,6 +179,15 @@ def test_what_is_no_object_is_an_empty_one(value: object, expected: dict[str, An
 def test_arguments_as_text(value: object, expected: str) -> None:
     """Text stays as it is, whatever it is; an object is written as JSON."""
     assert expected == written(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("a", "a"), (5, "5"), (0, "0"), (True, ""), (1.0, ""), (None, ""), (["a"], ""), ("\ud83d", "\ufffd")],
+)
+def test_identifiers(value: object, expected: str) -> None:
+    """A text or a whole number tells things apart; nothing else does."""
+    assert expected == identifier(value)
 
 
 def test_what_is_not_read_and_says_something() -> None:

@@ -25,7 +25,7 @@ from streamkit.errors import (
     Unauthorized,
     printable,
 )
-from streamkit.provider_errors import event_error, request_id, status_error
+from streamkit.provider_errors import error_in, event_error, request_id, status_error
 from tests.strategies import PROPERTY
 
 
@@ -86,6 +86,7 @@ def test_the_class_of_a_status(status: int, expected: type[ProviderError], retry
         ({"base_resp": {"status_code": 2013, "status_msg": "m"}}, "m", "2013"),
         ({"base_resp": {"status_code": "x", "status_msg": "m"}}, "m", None),
         ({"msg": "m"}, "m", None),
+        ({"error_code": 336, "error_msg": "m"}, "m", None),
         ({"error": {"error": {"message": "m"}}, "code": "c"}, "m", "c"),
         ("m", "m", None),
     ],
@@ -310,6 +311,65 @@ def test_events(error: object, expected: type[ProviderError], status: int | None
 
     assert (expected, status) == (type(made), made.status)
     assert ("prompt" if "prompt" in json.dumps(error) else "m") in str(made).partition(": ")[2]
+
+
+@pytest.mark.parametrize(
+    ("value", "event", "expected"),
+    [
+        ({"error": {"message": "m"}}, "message", {"message": "m"}),
+        ({"error": "m", "choices": []}, "message", "m"),
+        ({"error": True, "message": "m"}, "message", {"error": True, "message": "m"}),
+        ({"type": "error"}, "message", {"type": "error"}),
+        ({"type": "overloaded_error"}, "message", {"type": "overloaded_error"}),
+        ({"object": "error"}, "message", {"object": "error"}),
+        ({"base_resp": {"status_code": 1013}}, "message", {"base_resp": {"status_code": 1013}}),
+        ([5, {"x": 1}, {"error": "m"}], "message", "m"),
+        ([{"detail": "m"}], "message", {"detail": "m"}),
+        ("m", "error", "m"),
+        ({"x": 1}, "error", {"x": 1}),
+        ({"message": "m"}, "exception", {"message": "m"}),
+        ({"message": "m"}, "stream_error", {"message": "m"}),
+        ({}, "error", "an error event without data"),
+        (None, "error", "an error event without data"),
+    ],
+)
+@pytest.mark.parametrize("answer", [False, True])
+def test_what_reports_an_error(value: object, event: str, expected: object, answer: bool) -> None:
+    """An error is found in the shapes that services give it, be it beside a piece of the answer or alone."""
+    assert expected == error_in(value, event, answer=answer)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"message": "m"}, {"code": 500, "msg": "m"}, {"detail": "m"}, {"detail": [{"msg": "m"}]}, {"errors": ["m"]}],
+)
+def test_a_message_in_place_of_an_answer(value: dict[str, Any]) -> None:
+    """It is an error where an event has no name and is no part of the answer."""
+    assert value == error_in(value)
+    assert error_in(value, answer=True) is error_in(value, "ping") is error_in(value, "status") is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        None,
+        5,
+        "m",
+        [],
+        ["m", 5, {}],
+        {"error": None},
+        {"error": {}},
+        {"type": "ping"},
+        {"type": ["error"]},
+        {"base_resp": {"status_code": 0, "status_msg": ""}},
+        {"base_resp": "m"},
+        {"message": {"content": "m"}},
+    ],
+)
+def test_what_reports_no_error(value: object) -> None:
+    """Success, and what says nothing, is none."""
+    assert error_in(value) is None
 
 
 @pytest.mark.parametrize("error", [None, True, {}, [], {"message": 5}, {"message": {"a": 1}}, 7])

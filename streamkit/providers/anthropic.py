@@ -38,8 +38,8 @@ from streamkit.encoding import (
 )
 from streamkit.errors import DecodeError, printable
 from streamkit.framing import Event, SSEFramer
-from streamkit.jsontext import listed, mapped, named, parse_arguments, said, scrub, unread, word, written
-from streamkit.provider_errors import event_error, status_error
+from streamkit.jsontext import identifier, listed, mapped, named, parse_arguments, said, scrub, unread, word, written
+from streamkit.provider_errors import error_in, event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.schema import OPENAI_STRICT, StrictRules
 from streamkit.types.chunks import Chunk, Source
@@ -263,7 +263,8 @@ def _body_objections(request: ChatRequest, body: Mapping[str, Any]) -> Iterator[
     """What the API would refuse of the messages as a whole."""
     said = [block for turn in body["messages"] for block in turn["content"]]
     inner = [block for outer in said if isinstance(outer.get("content"), list) for block in outer["content"]]
-    marks = sum("cache_control" in block for block in (*body.get("system", ()), *body.get("tools", ()), *said, *inner))
+    blocks = (*body.get("system", ()), *body.get("tools", ()), *said, *inner)
+    marks = sum(isinstance(block, Mapping) and "cache_control" in block for block in blocks)
     if marks > _MOST_CACHE_MARKS:
         yield f"{marks} cache marks: {_MOST_CACHE_MARKS} are the most; a mark covers all that stands before it"
     last = body["messages"][-1]
@@ -405,7 +406,7 @@ def _messages(request: ChatRequest, provider: str) -> list[dict[str, Any]]:
 def _trim_prefill(turns: list[dict[str, Any]]) -> None:
     """The beginning of an answer that the model shall go on with must not end in white space."""
     last = turns[-1]["content"][-1]
-    if turns[-1]["role"] == "assistant" and last.get("type") == "text":
+    if turns[-1]["role"] == "assistant" and last.get("type") == "text" and isinstance(last.get("text"), str):
         last["text"] = last["text"].rstrip()
 
 
@@ -557,8 +558,8 @@ class _Block:
 
     def begins_as(self, block: _BlockStart) -> bool:
         """Whether this start is the same block's, said again."""
-        id = block.get("id")
-        return bool(id) and (self.kind, self.start.get("id")) == (block.get("type"), id)
+        id = identifier(block.get("id"))
+        return bool(id) and (self.kind, identifier(self.start.get("id"))) == (block.get("type"), id)
 
     def add(self, field: str, text: str) -> None:
         """Add a piece to a field."""
@@ -658,7 +659,8 @@ class MessagesDecoder(Decoder):
         kind = data.get("type")
         # By what the JSON says; by the event's name where that says nothing known.
         method = (_EVENTS.get(kind) if type(kind) is str else None) or _EVENTS.get(event.event)
-        if data.get("error"):
+        known = method is not None or type(kind) is str
+        if error_in(value, "message" if known else event.event, answer=known):
             method = MessagesDecoder.error
         if method is not None:
             method(self, data)
@@ -745,7 +747,7 @@ class MessagesDecoder(Decoder):
 
     def error(self, data: _Event) -> NoReturn:
         """The provider gives up."""
-        failure = event_error(self.state.provider, data.get("error") or data)
+        failure = event_error(self.state.provider, error_in(data, "error"))
         request_id = data.get("request_id")
         if isinstance(request_id, str):
             failure.request_id = printable(request_id, 200)
@@ -777,7 +779,7 @@ class MessagesDecoder(Decoder):
 
     def tool_use_start(self, index: int, block: _BlockStart) -> None:
         """A call for the client."""
-        id, name = word(block.get("id")), word(block.get("name"))
+        id, name = identifier(block.get("id")), word(block.get("name"))
         self._open[index] = _Block("tool_use", {"id": id, "name": name, "input": block.get("input")})
         self.tool_start(id, name)
 

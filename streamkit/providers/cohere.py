@@ -37,8 +37,8 @@ from streamkit.encoding import (
 )
 from streamkit.errors import DecodeError, ProviderError, printable
 from streamkit.framing import Event, SSEFramer
-from streamkit.jsontext import listed, mapped, named, parse_json, said, scrub, unread, word, written
-from streamkit.provider_errors import event_error, status_error
+from streamkit.jsontext import identifier, listed, mapped, named, parse_json, said, scrub, unread, word, written
+from streamkit.provider_errors import error_in, event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.stencil import Stencil
 from streamkit.types.chunks import Chunk, Source
@@ -284,19 +284,14 @@ class CohereDecoder(Decoder):
             self.keep({**value, **delta}, _READ)
         elif type(value.get("message")) is dict:
             self.message(value)
-        self._raise_error(event, value, delta)
+        error = delta.get("error") or error_in(value, event.event, answer=method is not None)
+        if error:
+            raise _identified(event_error(self.state.provider, error), value)
         self._stencil.learn(event.data, value)
 
     def changed(self) -> None:
         """What stands beside the text is no longer what the stencil takes it for."""
         self._stencil.forget()
-
-    def _raise_error(self, event: Event, value: _Event, delta: Mapping[str, Any]) -> None:
-        """Raise the error that an event reports, in any of the shapes it comes in."""
-        error = value.get("error") or delta.get("error")
-        is_error = "error" in (event.event, value.get("type")) or type(value.get("message")) is str
-        if error or is_error:
-            raise _identified(event_error(self.state.provider, error or value or "an error event without data"), value)
 
     def message_start(self, value: _Event, message: _Message) -> None:
         """The answer begins."""
@@ -324,10 +319,10 @@ class CohereDecoder(Decoder):
         """A call begins."""
         for entry in listed(message.get("tool_calls")):
             call, function = mapped(entry), mapped(mapped(entry).get("function"))
-            begun = GrowingCall(word(call.get("id")), word(function.get("name")))
+            begun = GrowingCall(identifier(call.get("id")), word(function.get("name")))
             if begun.id or begun.name:
                 self._calls.append(begun)
-                self._by_index[_index(value)] = begun
+                self._by_index[_index(value)] = self._by_index[None] = begun
                 self.tool_start(begun.id, begun.name)
             self._grow(value, function)
 
@@ -430,7 +425,7 @@ def _plain(value: Any) -> tuple[str, str] | None:
 
 
 def _index(value: _Event) -> object:
-    """The index of a call; without one, all pieces are those of the last call that had none, either."""
+    """The index of a call; without one, all pieces are those of the last call."""
     index = value.get("index")
     return index if type(index) is int else None
 

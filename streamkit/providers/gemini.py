@@ -41,8 +41,8 @@ from streamkit.encoding import (
 )
 from streamkit.errors import ConfigError, DecodeError, printable
 from streamkit.framing import Event, SSEFramer
-from streamkit.jsontext import listed, mapped, named, said, scrub, word, written
-from streamkit.provider_errors import event_error, status_error
+from streamkit.jsontext import identifier, listed, mapped, named, said, scrub, word, written
+from streamkit.provider_errors import error_in, event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.stencil import Stencil
 from streamkit.types.chunks import Chunk
@@ -447,6 +447,7 @@ _FINISH_REASONS = {
 
 _FIRST = (0, None, "0")  # the index of the candidate that is read
 _UNFINISHED = "FINISH_REASON_UNSPECIFIED"  # what the field holds by default, so nothing is said
+_NO_BLOCK = (None, "", "BLOCK_REASON_UNSPECIFIED")
 
 # Fields that are read elsewhere, or mean nothing. What is in none of these becomes metadata.
 _READ_OF_EVENT = frozenset({"candidates", "modelVersion", "responseId", "error"})
@@ -466,7 +467,6 @@ class GenerateContentDecoder(Decoder):
         super().__init__(provider=provider, index=index, step=step)
         self._stencil = Stencil(_plain)
         self._answered = False  # a candidate was seen
-        self._other: dict[str, Any] = {}  # the last event without candidates, perhaps an error of unknown shape
         self._blocked = False  # the prompt was refused: nothing more will come
         self._call: _Call | None = None  # whose arguments are still coming
         self._called = False
@@ -489,7 +489,6 @@ class GenerateContentDecoder(Decoder):
 
         Raises:
             StreamTruncated: the body ended without a finish reason.
-            ProviderError: instead of an answer came an object that looks like an error.
         """
         self._require_whole()
         raw = (self.state.raw_finish_reason or "").upper()
@@ -500,7 +499,7 @@ class GenerateContentDecoder(Decoder):
 
     def _require_whole(self) -> None:
         if self.state.raw_finish_reason is None and not self._blocked:
-            self.require_answer("candidate", there=self._answered, other=self._other)
+            self.require_answer("candidate", there=self._answered)
             raise self.cut_off("finish reason")
 
     # -- an event
@@ -509,13 +508,13 @@ class GenerateContentDecoder(Decoder):
         value = self.parsed(event)
         for answer in listed(value):  # a server that was not asked for events sends a list of all of them
             if type(answer) is dict:
-                self._answer(answer, is_error=event.event == "error")
-            elif event.event == "error" and answer:
-                raise event_error(self.state.provider, answer)
+                self._answer(answer, event.event)
+            elif not self.finished and (error := error_in(answer, event.event)):
+                raise event_error(self.state.provider, error)
         if type(value) is dict:
             self._stencil.learn(event.data, value)
 
-    def _answer(self, answer: dict[str, Any], *, is_error: bool) -> None:
+    def _answer(self, answer: dict[str, Any], event: str) -> None:
         state = self.state
         if not state.id:
             state.id = word(answer.get("responseId")) or None
@@ -526,10 +525,8 @@ class GenerateContentDecoder(Decoder):
             if type(candidate) is dict and candidate.get("index") in _FIRST:
                 self._candidate(candidate)
                 break
-        if candidates is None:
-            self._other = answer
         self.beside(answer, _READ_OF_EVENT, _BESIDE)
-        error = answer.get("error") or (answer if is_error else None)
+        error = error_in(answer, event, answer=candidates is not None)
         if error:
             raise event_error(state.provider, error)
 
@@ -565,7 +562,7 @@ class GenerateContentDecoder(Decoder):
 
     def function_call(self, function: Mapping[str, Any], signature: str = "") -> None:
         """A call: whole, or a piece of one, whose arguments come in parts where that was asked for (Vertex AI only)."""
-        id, name = word(function.get("id")), word(function.get("name"))
+        id, name = identifier(function.get("id")), word(function.get("name"))
         arguments, pieces = function.get("args"), listed(function.get("partialArgs") or [])
         call = self._call
         if call is None or not call.goes_on(id, name, pieces):
@@ -619,7 +616,7 @@ class GenerateContentDecoder(Decoder):
     def prompt_feedback(self, feedback: Any) -> None:
         """What the filter says of the prompt; with a reason to block it, there is no answer."""
         self.keep_more("promptFeedback", feedback)
-        if type(feedback) is dict and feedback.get("blockReason"):
+        if mapped(feedback).get("blockReason") not in _NO_BLOCK:
             self._blocked = True
 
     def grounding(self, grounding: Any) -> None:

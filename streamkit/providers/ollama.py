@@ -37,8 +37,8 @@ from streamkit.encoding import (
 )
 from streamkit.errors import DecodeError
 from streamkit.framing import Event, NDJSONFramer
-from streamkit.jsontext import listed, mapped, named, parse_json, said, scrub, word, written
-from streamkit.provider_errors import event_error, status_error
+from streamkit.jsontext import identifier, listed, mapped, named, parse_json, said, scrub, word, written
+from streamkit.provider_errors import error_in, event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.types.chunks import Chunk
 from streamkit.types.messages import ImagePart, Message, ToolCallPart, ToolResultPart
@@ -318,8 +318,9 @@ class OllamaDecoder(Decoder):
                 raise
             self._broken = error  # the last line may be cut off; if another follows, it was not
             return
-        if type(value) is dict:
-            self._line(value)
+        for line in listed(value):
+            if type(line) is dict and not self.finished:
+                self._line(line)
 
     def _line(self, line: Mapping[str, Any]) -> None:
         if not self.state.model:
@@ -328,8 +329,9 @@ class OllamaDecoder(Decoder):
         whole = {**line, **message} if type(message) is dict else line
         self._said(whole)
         self.keep(whole, _READ)
-        if line.get("error") or type(message) is str:  # a gateway may say why in `message`
-            raise event_error(self.state.provider, line.get("error") or line, status=_status(line))
+        error = error_in(line, answer=type(message) is dict)
+        if error:
+            raise event_error(self.state.provider, error, status=_status(line))
         self._usage(line)
         if line.get("done") is True:
             self.state.raw_finish_reason = word(line.get("done_reason")) or None
@@ -345,7 +347,7 @@ class OllamaDecoder(Decoder):
         if text or (beside and not thinking):
             self.text(text, beside)
         for call in map(mapped, listed(message.get("tool_calls"))):
-            self._call(word(call.get("id")), mapped(call.get("function")))
+            self._call(identifier(call.get("id")), mapped(call.get("function")))
 
     def _call(self, id: str, function: Mapping[str, Any]) -> None:
         """A whole call. Its index says nothing: some servers have the same in each."""

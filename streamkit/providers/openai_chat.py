@@ -37,6 +37,7 @@ from streamkit.encoding import (
     function_tool,
     get,
     given,
+    is_own,
     key_header,
     media_objections,
     merged,
@@ -49,8 +50,8 @@ from streamkit.encoding import (
 )
 from streamkit.errors import ConfigError, DecodeError
 from streamkit.framing import Event, SSEFramer
-from streamkit.jsontext import listed, mapped, named, parse_arguments, scrub, word, written
-from streamkit.provider_errors import event_error, status_error
+from streamkit.jsontext import identifier, listed, mapped, named, parse_arguments, scrub, word, written
+from streamkit.provider_errors import error_in, event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.schema import OPENAI_STRICT
 from streamkit.stencil import Stencil
@@ -99,7 +100,7 @@ class Quirks:
     """Whether a text is marked for the prompt to be cached up to its end, as at Anthropic."""
     max_completion_tokens: str | None = None
     """A pattern, searched in the model's name, of the models that know the token limit only by this newer name."""
-    thinking_fields: tuple[str, ...] = ("reasoning_content", "reasoning")
+    thinking_fields: tuple[str, ...] = ("reasoning_content", "reasoning", "reasoning_text")
     """The fields of a delta that may hold thinking. The first with text counts: some services send it under two."""
     direct: bool = True
     """Whether a server of this machine is reached past the environment's proxies, which could not reach it."""
@@ -309,7 +310,7 @@ def _told(messages: Sequence[Message], quirks: Quirks, provider: str) -> Iterato
     for message in messages:
         yield from results(message, ids)
         if message.role == "assistant":
-            said = _said(message, ids, quirks)
+            said = _said(message, ids, quirks, provider)
             calling = calling or "tool_calls" in said
             thinking = own_thinking(message, provider) if calling and quirks.thinking_back else ""
             yield {**said, quirks.thinking_back: thinking} if thinking else said
@@ -318,10 +319,21 @@ def _told(messages: Sequence[Message], quirks: Quirks, provider: str) -> Iterato
             yield {"role": message.role, "content": content(message, marks=quirks.cache_marks)}
 
 
-def _said(message: Message, ids: CallIds, quirks: Quirks) -> dict[str, Any]:
-    calls = [function_call(part, ids.of_call(part)) for part in message.content if isinstance(part, ToolCallPart)]
+def _said(message: Message, ids: CallIds, quirks: Quirks, provider: str) -> dict[str, Any]:
+    calls = [
+        {**function_call(part, ids.of_call(part)), **_signed(part, provider)}
+        for part in message.content
+        if isinstance(part, ToolCallPart)
+    ]
     shown = content(message, marks=quirks.cache_marks) or (None if calls else "")
     return {"role": "assistant", "content": shown, **({"tool_calls": calls} if calls else {})}
+
+
+def _signed(call: ToolCallPart, provider: str) -> dict[str, Any]:
+    """What Gemini 3 demands back with its call: https://ai.google.dev/gemini-api/docs/thought-signatures."""
+    if not call.signature or not is_own(call, provider):
+        return {}
+    return {"extra_content": {"google": {"thought_signature": call.signature}}}
 
 
 def _marked_for_caching(messages: Sequence[Message]) -> Sequence[Message]:
@@ -389,6 +401,29 @@ _PADDING = ("obfuscation", "p")
 """Names of strings of random length that keep a listener from guessing tokens by their size (OpenAI, Mistral)."""
 
 
+@attrs.frozen
+class _Entry:
+    """What an entry of `tool_calls` says of its call; "" stands for what it leaves out."""
+
+    index: str
+    id: str
+    name: str
+    text: str
+    """A piece of the arguments."""
+    signature: str
+    begins: bool
+    """Whether it may begin a call."""
+
+
+def _entry(entry: Mapping[str, Any]) -> _Entry:
+    function = mapped(entry.get("function") or entry.get("custom"))
+    index, id, name = identifier(entry.get("index")), identifier(entry.get("id")), word(function.get("name"))
+    text = written(function.get("arguments", function.get("input")))
+    extra = entry.get("extra_content")
+    signature = word(mapped(mapped(extra).get("google")).get("thought_signature")) if extra else ""
+    return _Entry(index, id, name, text, signature, bool(id or name))
+
+
 @attrs.define
 class _Call(GrowingCall):
     """A tool call as it grows."""
@@ -396,21 +431,34 @@ class _Call(GrowingCall):
     begun: bool = False
     needs_id: bool = True
 
-    def is_another(self, id: str, name: str, piece: str) -> bool:
-        """Whether an entry under this call's index or id is a new call: services use them again, and repeat names."""
-        if not name or not self.name:
-            return False
-        if name != self.name:
-            return True
-        return id != self.id if id and self.id else self._is_followed_by(piece)
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its arguments have come, as far as their text tells."""
+        return bool(self.pieces) and type(parse_arguments(self.text)[0]) is dict
 
-    def _is_followed_by(self, piece: str) -> bool:
-        """Whether this call came whole, in one piece, and so does the next one of its name."""
-        return (
-            len(self.pieces) == 1
-            and piece.lstrip().startswith("{")
-            and type(parse_arguments(self.pieces[0])[0]) is dict
-        )
+    def is_another(self, entry: _Entry) -> bool:
+        """Whether an entry under this call's index or id is a new call: services use them again, and repeat names."""
+        if not (entry.name and self.name):
+            return False
+        if entry.name != self.name:
+            return not self._is_named_on(entry)
+        if entry.id and self.id:
+            return entry.id != self.id
+        # It came whole, in one piece, and so does the next one of its name.
+        return len(self.pieces) == 1 and entry.text.lstrip().startswith("{") and self.is_whole
+
+    def _is_named_on(self, entry: _Entry) -> bool:
+        """Whether an entry has more of this call's name: some services send that, too, in pieces."""
+        return bool(entry.index and self.id) and not self.pieces and entry.id in ("", self.id)
+
+    def take(self, entry: _Entry) -> None:
+        """Take what an entry says; of ids and signatures the first counts, a name may be said once more, or go on."""
+        self.id = self.id or entry.id
+        self.signature = self.signature or entry.signature
+        if entry.name:
+            self.name = entry.name if entry.name.startswith(self.name) else self.name + entry.name
+        if entry.text:
+            self.pieces.append(entry.text)
 
 
 class ChatDecoder(Decoder):
@@ -425,10 +473,8 @@ class ChatDecoder(Decoder):
         self._stencil = Stencil(functools.partial(_plain, self._thinking_fields), padding=_PADDING)
         self._answered = False  # a choice was seen
         self._streamed = False  # a delta was seen
-        self._other: dict[str, Any] = {}  # the last event without choices, perhaps an error of unknown shape
         self._calls: list[_Call] = []
-        self._by_index: dict[object, _Call] = {}
-        self._by_id: dict[str, _Call] = {}
+        self._by_place: dict[tuple[str, str], _Call] = {}  # the last by (index, id), by index alone and by id alone
         self._begun = 0  # calls whose start was given
         self._refusal: list[str] = []
 
@@ -450,7 +496,6 @@ class ChatDecoder(Decoder):
 
         Raises:
             StreamTruncated: the body ended before `[DONE]` and without a finish reason, or there was no choice at all.
-            ProviderError: instead of an answer came an object that looks like an error.
         """
         self._require_whole()
         self._begin_calls(force=True)
@@ -464,7 +509,7 @@ class ChatDecoder(Decoder):
     def _require_whole(self) -> None:
         if self._answered and self.state.raw_finish_reason is not None:
             return
-        self.require_answer("choice", there=self._answered, other=self._other)
+        self.require_answer("choice", there=self._answered)
         if not self.finished:
             raise self.cut_off("finish reason")
 
@@ -479,14 +524,12 @@ class ChatDecoder(Decoder):
             state.id = word(value.get("id")) or None
         if not state.model:
             state.model = word(value.get("model")) or None
-        error = _error_in(value, event.event)
         choices = value.get("choices")
+        error = error_in(value, event.event, answer=choices is not None) or mapped(value.get("x_groq")).get("error")
         for choice in listed(choices):
             if type(choice) is dict and choice.get("index") in _FIRST:
                 self._choice(choice, whole=value.get("object") == "chat.completion")
-                error = error or choice.get("error")
-        if choices is None:
-            self._other = value
+                error = error or choice.get("error") or mapped(choice.get("delta")).get("error")
         self._sources(value)
         self.beside(value, _READ_OF_EVENT, _BESIDE)
         if error:
@@ -558,23 +601,23 @@ class ChatDecoder(Decoder):
 
     def tool_calls(self, entries: Any) -> None:
         """Pieces of tool calls."""
-        for position, entry in enumerate(listed(entries)):
-            if type(entry) is dict:
-                function = entry.get("function") or entry.get("custom")
-                if type(function) is dict:
-                    self._grow(entry, function, position)
+        read = [_entry(entry) for entry in listed(entries) if type(entry) is dict]
+        behind = sum([not entry.begins for entry in read])
+        for position, entry in enumerate(read):
+            self._grow(entry, position, behind)
+            behind -= not entry.begins
         self._begin_calls()
 
     def function_call(self, function: Any) -> None:
         """A piece of the one call of an older API."""
         if type(function) is dict:
-            self._grow({"index": "function_call"}, function, 0, needs_id=False)
+            self._grow(_entry({"index": "function_call", "function": function}), needs_id=False)
             self._begin_calls()
 
     def _content_part(self, part: Mapping[str, Any]) -> None:
         kind, text = part.get("type"), part.get("text")
-        if kind == "thinking":
-            for piece in listed(part.get("thinking")):
+        if kind in ("thinking", "reasoning"):
+            for piece in listed(part.get("thinking" if kind == "thinking" else "summary")):
                 self.thinking(word(piece.get("text") if type(piece) is dict else piece))
         elif kind == "refusal":
             self.refusal(part.get("refusal"))
@@ -585,43 +628,48 @@ class ChatDecoder(Decoder):
 
     # -- tool calls
 
-    def _grow(
-        self, entry: Mapping[str, Any], function: Mapping[str, Any], position: int, *, needs_id: bool = True
-    ) -> None:
-        id, name = word(entry.get("id")), word(function.get("name"))
-        piece = written(function.get("arguments", function.get("input")))
-        if not (id or name or piece):
+    def _grow(self, entry: _Entry, position: int = 0, behind: int = 0, *, needs_id: bool = True) -> None:
+        """Add an entry to its call. In its delta it has this position; from it on, so many entries begin no call."""
+        if not (entry.id or entry.name or entry.text):
             return
-        index = entry.get("index")
-        if type(index) is int or (type(index) is str and index):
-            call = self._by_index.get(index)
-            if call is None or call.is_another(id, name, piece):
-                self._by_index[index] = call = self._new_call(needs_id)
-        else:
-            call = self._without_index(id, name, piece, position)
-        call.name = call.name or name
-        if id and not call.id:
-            call.id = id
-            self._by_id[id] = call  # of calls with the same id the last
-        if piece:
-            call.pieces.append(piece)
-            if call.begun:
-                self.tool_delta(call.id, piece)
+        call = self._indexed(entry) if entry.index else self._without_index(entry, position, behind)
+        if call is None:
+            call = _Call(needs_id=needs_id)
+            self._calls.append(call)
+        call.take(entry)
+        if entry.index:
+            self._by_place[entry.index, ""] = call
+        if entry.id and entry.id == call.id:
+            self._by_place[entry.index, entry.id] = self._by_place["", entry.id] = call
+        if entry.text and call.begun:
+            self.tool_delta(call.id, entry.text)
 
-    def _without_index(self, id: str, name: str, piece: str, position: int) -> _Call:
-        """The call that an entry without an index is of: that of its id, else the last, unless it begins a new one."""
-        known = self._by_id.get(id)
-        if known is not None and not known.is_another(id, name, piece):
+    def _indexed(self, entry: _Entry) -> _Call | None:
+        """The call that an entry with an index is of; None where it begins one.
+
+        Some services have the same index in each call and tell them apart by their ids; DeepSeek gave the head of a
+        call the index of the one before it, and the arguments one of their own.
+        """
+        call = self._by_place.get((entry.index, entry.id))
+        if call is None and entry.id:
+            by_id = None if entry.name else self._by_place.get(("", entry.id))
+            call = by_id or self._by_place.get((entry.index, ""))
+        elif call is None and not entry.name and self._calls and not self._calls[-1].is_whole:
+            call = self._calls[-1]
+        return None if call is None or call.is_another(entry) else call
+
+    def _without_index(self, entry: _Entry, position: int, behind: int) -> _Call | None:
+        """The call that an entry without an index is of: that of its id, or of its place, counted from the last one."""
+        known = self._by_place.get(("", entry.id))
+        if known is not None and not known.is_another(entry):
             return known
-        last = self._calls[-1] if self._calls else None
-        if last is None or (id and last.id) or (name and position > 0) or last.is_another(id, name, piece):
-            return self._new_call()
-        return last
-
-    def _new_call(self, needs_id: bool = True) -> _Call:
-        call = _Call(needs_id=needs_id)
-        self._calls.append(call)
-        return call
+        if not self._calls:
+            return None
+        if not entry.begins:
+            return self._calls[-min(behind, len(self._calls))]
+        last = self._calls[-1]
+        another = (entry.id and last.id) or (entry.name and position > 0) or last.is_another(entry)
+        return None if another else last
 
     def _begin_calls(self, *, force: bool = False) -> None:
         """Give the start and the pieces so far of each call whose id and name are known, in the order they appeared."""
@@ -713,15 +761,6 @@ def _plain(thinking_fields: Sequence[str], value: Any) -> tuple[str, str] | None
     if len(news) != 1 or (news[0][0] != "content" and news[0][0] not in thinking_fields) or type(news[0][1]) is not str:
         return None
     return news[0]
-
-
-def _error_in(value: Mapping[str, Any], event: str) -> Any:
-    """The error that an event reports, in any of the shapes it comes in."""
-    if value.get("error"):
-        return value["error"]
-    if event == "error" or value.get("object") == "error" or value.get("type") == "error":
-        return value or "an error event without data"
-    return None
 
 
 def _usage(raw: dict[str, Any]) -> Usage:

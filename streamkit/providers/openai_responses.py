@@ -40,7 +40,7 @@ from streamkit.encoding import (
 from streamkit.errors import ProviderError
 from streamkit.framing import Event, SSEFramer
 from streamkit.jsontext import listed, mapped, named, parse_arguments, said, scrub, word, written
-from streamkit.provider_errors import event_error, status_error
+from streamkit.provider_errors import error_in, event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.schema import OPENAI_STRICT
 from streamkit.types.chunks import Chunk, ToolCallChunk
@@ -405,6 +405,10 @@ class _Item:
     """What was given of it, by what grows."""
     parts: dict[str, int] = attrs.field(factory=lambda: defaultdict(int))
     """How many of the pieces are of parts that have ended."""
+    part: dict[str, int] = attrs.field(factory=dict)
+    """The index of the part that grows, by what grows."""
+    past: set[tuple[str, int]] = attrs.field(factory=set)
+    """The parts that others have followed: what grows, and their index."""
 
     @property
     def is_call(self) -> bool:
@@ -436,6 +440,23 @@ class _Item:
         if self.done or not self.added or not (self.id or self.call_id):
             return False
         return (self.id, self.call_id, self.name) == (other.id, other.call_id, other.name)
+
+    def is_elsewhere(self, id: str, index: int | None) -> bool:
+        """Whether an event names both another id and another index."""
+        return bool(id and self.id and id != self.id) and None not in (index, self.index) and index != self.index
+
+    def turn_to(self, field: str, part: int | None) -> bool:
+        """Go on with a part of a text; whether it is a new one, after another."""
+        last = self.part.get(field)
+        if part is None or part == last:
+            return False
+        self.part[field] = part
+        if last is None:
+            return False
+        new = (field, part) not in self.past
+        self.past.discard((field, part))
+        self.past.add((field, last))
+        return new
 
     def text(self, field: str, start: int = 0) -> str:
         """What was given so far of one thing that grows, from this piece on."""
@@ -596,7 +617,7 @@ class ResponsesDecoder(Decoder):
         kind = value.get("type")
         # By what the JSON says; by the event's name where that says nothing known.
         name = kind if type(kind) is str and kind in _KNOWN else event.event
-        if self._failure is not None and name != "response.failed":
+        if self._failure is not None and name in _KNOWN and name != "response.failed":
             raise self._failure
         if name in _DELTAS:
             self._delta(event.data, value, *_DELTAS[name])
@@ -606,7 +627,7 @@ class ResponsesDecoder(Decoder):
             _EVENTS[name](self, value)
         elif value.get("object") == "response":
             self.response(value)
-        elif value.get("error") and not str(kind).startswith("response."):
+        elif not str(kind).startswith("response.") and error_in(value, event.event, answer=type(kind) is str):
             self.error(value)
 
     # -- the response
@@ -640,7 +661,7 @@ class ResponsesDecoder(Decoder):
     def error(self, event: _Event) -> None:
         """The provider gives up. An error in an object is OpenAI's own: what became of the response may follow it."""
         error = event.get("error")
-        failure = self._failed(error or event)
+        failure = self._failure or self._failed(error_in(event, "error"))
         if type(error) is not dict or event.get("type") != "error":
             raise failure
         self._failure = failure
@@ -674,8 +695,10 @@ class ResponsesDecoder(Decoder):
 
     def _complete(self, output: Any, *, cut: bool) -> None:
         """Give what the whole response has and no event had; and the calls that no event ended."""
-        for data, item in _paired([data for data in listed(output) if type(data) is dict], self._items):
-            self._close(item or self._begin(data, None), data)
+        whole = [data for data in listed(output) if type(data) is dict]
+        given = _given_whole(whole, self._items)
+        for data, item in _paired(whole, self._items):
+            self._close(item or self._begin(data, None), data, given)
         for item in self._items:
             if item.is_call and not item.done:
                 self._end_call(item, {}, "the answer ended before the call did" if cut else None)
@@ -707,10 +730,14 @@ class ResponsesDecoder(Decoder):
         self._go_on()
         self._form, self._wasted = _NO_FORM, 0
         data = mapped(event.get("item"))
-        known = self._find(event, data)
-        if known is not None and known.is_again(_Item.of(data)):
+        item = self._find(event, data)
+        if item is not None and item.is_again(_Item.of(data)):
             return
-        item = self._begin(data, event.get("output_index"), added=True)
+        if item is None or item.added or item.done:
+            item = self._begin(data, event.get("output_index"))
+        else:  # its deltas came first
+            self._place(item, data, event.get("output_index"))
+        item.added = True
         if item.is_call:
             item.start = written(data.get(_CALLS[item.kind]))
             self._start_call(item)
@@ -742,6 +769,8 @@ class ResponsesDecoder(Decoder):
         item = self._find(event, data)
         if item is None or item.done:
             item = self._begin(data, event.get("output_index"))
+        if item.turn_to(field, _part_of(event)):
+            item.parts[field] = len(item.pieces[field])
         self._say(item, field, piece, logprobs(event.get("logprobs")))
         if self._wasted < _WASTED:
             self._wasted += 1
@@ -753,9 +782,10 @@ class ResponsesDecoder(Decoder):
         if type(whole) is not str:
             return
         data = {**event, "type": kind, "id": event.get("item_id")}
-        item = self._find(event, data) or self._begin(data, event.get("output_index"))
-        if item.done:
+        item, part = self._find(event, data) or self._begin(data, event.get("output_index")), _part_of(event)
+        if item.done or (field, part) in item.past:
             return
+        item.turn_to(field, part)
         if item.is_call:
             item.take(event)
             item.whole = whole
@@ -774,7 +804,9 @@ class ResponsesDecoder(Decoder):
             index = None
         for place in ((id, index), ("call", call_id), id, index):
             item = self._places.get(place)
-            if item is not None and item.is_meant(kind, call_id) and (place != index or item.may_be(id)):
+            if item is None or not item.is_meant(kind, call_id):
+                continue
+            if item.may_be(id) if place == index else not (item.done and item.is_elsewhere(id, index)):
                 return item
         last = self._last.get(kind)
         if last is None or last.done or not last.is_meant(kind, call_id):
@@ -782,21 +814,29 @@ class ResponsesDecoder(Decoder):
         elsewhere = None not in (index, last.index) and index != last.index
         return last if not elsewhere and last.may_be(id) else None
 
-    def _begin(self, data: _Event, index: object, *, added: bool = False) -> _Item:
-        item = _Item.of(data)
-        item.index, item.added = index if type(index) is int else None, added
+    def _begin(self, data: _Event, index: object) -> _Item:
+        item = _Item(kind=word(data.get("type")))
         self._items.append(item)
         self._last[item.kind] = item
-        places: tuple[object, ...] = ((item.id, item.index), ("call", item.call_id), item.id, item.index)
-        self._places |= {place: item for place in places if place not in _NOWHERE}
+        self._place(item, data, index)
         return item
 
-    def _close(self, item: _Item, data: _Event) -> None:
-        """Give what is new of a whole item."""
+    def _place(self, item: _Item, data: _Event, index: object) -> None:
+        """Learn where an item is found."""
         item.take(data)
+        item.id = word(data.get("id")) or item.id
+        item.index = index if type(index) is int else item.index
+        places: tuple[object, ...] = ((item.id, item.index), ("call", item.call_id), item.id, item.index)
+        self._places |= {place: item for place in places if place not in _NOWHERE}
+
+    def _close(self, item: _Item, data: _Event, given: Collection[str] = ()) -> None:
+        """Give what is new of a whole item, but for what was given whole."""
+        item.take(data)
+        begun = any(item.pieces.values())
         for field, whole in _texts(data).items():
-            if item.kind == "message" or item.pieces[field] or not any(item.pieces.values()):
-                self._say(item, field, item.rest(field, whole))  # of thinking and its summary only what was begun
+            # Of thinking and its summary only what was begun.
+            if field not in given and (item.kind == "message" or item.pieces[field] or not begun):
+                self._say(item, field, item.rest(field, whole))
         for part in listed(data.get("content")):
             self._cite_all(mapped(part))
         if item.done:
@@ -944,9 +984,27 @@ def _paired(output: Sequence[_Event], items: Sequence[_Item]) -> Iterator[tuple[
     return ((data, items[found[at]] if at in found else None) for at, data in enumerate(output))
 
 
+def _given_whole(output: Sequence[_Event], items: Sequence[_Item]) -> set[str]:
+    """What grew, in all items together, to all that a whole response has of it, though it may part it otherwise."""
+    given, wanted = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    for item in items:
+        for field in list(item.pieces):
+            given[field].append(item.text(field))
+    for data in output:
+        for field, whole in _texts(data).items():
+            wanted[field].append(str(scrub(whole)))
+    return {field for field, texts in wanted.items() if "".join(texts) == "".join(given[field])}
+
+
 def _keys(item: _Item, text: str) -> tuple[object, object, object]:
     content = item.call_id or text
     return (item.kind, item.id) if item.id else None, (item.kind, content) if content else None, item.kind
+
+
+def _part_of(event: _Event) -> int | None:
+    """Which part of an item an event is about."""
+    index = event.get("summary_index", event.get("content_index"))
+    return index if type(index) is int else None
 
 
 def _texts(data: _Event) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from streamkit import Cancelled, Client, Context, StreamTruncated, TextStream, stream_text
-from streamkit.testing import Close, ProviderServer, Stall, Status, chat_answer
+from streamkit.testing import Close, Gate, ProviderServer, Stall, Status, Wait, chat_answer
 from tests.loopback import ask, client_of, delta, took
 
 TEXT = ["Hel", "lo", " world"]
@@ -141,15 +141,17 @@ def test_a_cancel_ends_the_views(server: ProviderServer, client: Client) -> None
 
 def test_a_cancel_while_much_lies_unread(server: ProviderServer, client: Client) -> None:
     """As with `ch`, the view under way ends, also where all had arrived; the outcome stays, and a new view is whole."""
-    server.reply(*chat_answer(*TEXT * 100))
+    gate = Gate()
+    server.reply(Status(), delta("Hel"), Wait(gate), *chat_answer(*TEXT * 100)[1:])
     stream = started(client)
     view = stream.text_stream()
     next(view)
+    gate.set()
     stream.result()
     stream.cancel()
 
     assert [] == list(view)
-    assert 300 == len(list(stream.text_stream()))
+    assert 301 == len(list(stream.text_stream()))
     assert stream.result().complete
 
 

@@ -17,6 +17,7 @@ from streamkit.errors import (
     Overloaded,
     ProviderError,
     RateLimited,
+    ServerError,
     StreamTruncated,
 )
 from streamkit.framing import Event, SSEFramer
@@ -689,6 +690,21 @@ def test_beginning_of_an_answer_loses_its_last_white_space() -> None:
     assert ["q", "a \n", "r", "Once upon"] == [message["content"][0]["text"] for message in messages]
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "search_result", "content": ["cache_control", 5, None]},
+        {"type": "text"},
+        {"type": "text", "text": None},
+    ],
+)
+def test_raw_blocks_go_back_whatever_they_hold(block: dict[str, Any]) -> None:
+    """A block that came from Anthropic is its own affair."""
+    sent = body_of(messages=(user("q"), assistant([RawPart(provider="anthropic", block=block)])))
+
+    assert [block] == sent["messages"][-1]["content"]
+
+
 def test_encoding_changes_no_message() -> None:
     """A request may be encoded any number of times: caching marks do not reach the user's own parts."""
     part = RawPart(provider="anthropic", block={"type": "tool_result", "tool_use_id": "a"})
@@ -1171,12 +1187,42 @@ def test_plain_delta_with_more_beside_it() -> None:
     assert "Hi" == reused.response.text
 
 
-@pytest.mark.parametrize("keep_alive", [Event("", "ping"), Event(" "), Event("ping", "ping"), Event("ok", "heartbeat")])
+@pytest.mark.parametrize(
+    "keep_alive",
+    [
+        Event("", "ping"),
+        Event(" "),
+        Event("ping", "ping"),
+        Event("ok", "heartbeat"),
+        Event('{"message":"ok"}', "ping"),
+        Event('{"type":"ping","message":"ok"}'),
+    ],
+)
 def test_keep_alives(keep_alive: Event) -> None:
     """Events that only keep the connection alive are skipped, JSON or not."""
     decoded = run_events(*events(start()), keep_alive, *events(*HI, stop_reason(), STOP))
 
     assert (None, "Hi") == (decoded.error, decoded.response.text)
+
+
+def test_what_is_called_a_keep_alive() -> None:
+    """Its name does not make a sign of life of what is a piece of the answer."""
+    named = [Event(event.data, "keepalive") for event in events(start(), *HI, stop_reason(), STOP)]
+
+    assert ("Hi", True) == ((d := run_events(*named)).response.text, d.response.complete)
+
+
+def test_success_in_an_errors_box() -> None:
+    """MiniMax says of its answers how they went."""
+    assert run({**start(), "base_resp": {"status_code": 0}}, *HI, stop_reason(), STOP).error is None
+
+
+def test_a_signature_said_twice() -> None:
+    """The last one counts, as in Anthropic's own client."""
+    signatures = [delta(0, type="signature_delta", signature=signature) for signature in ("s", "t")]
+    decoded = run(start(), block_start(0, type="thinking", thinking="Hm"), *signatures, block_stop(0), STOP)
+
+    assert (ThinkingPart(text="Hm", signature="t"),) == decoded.response.messages[0].content
 
 
 def test_kinds_named_by_the_event_alone() -> None:
@@ -1373,6 +1419,12 @@ def test_end_without_stop_reason_invents_none() -> None:
         (Event('{"error":{"message":"boom","code":529}}'), Overloaded, "529", "boom"),
         (Event('{"type":"content_block_delta","delta":{"text":"no"},"error":"boom"}'), ProviderError, None, "boom"),
         (Event("upstream failed", "error"), ProviderError, None, "upstream failed"),
+        (Event('"upstream failed"', "error"), ProviderError, None, "upstream failed"),
+        (Event('[{"error":{"message":"boom"}}]'), ProviderError, None, "boom"),
+        (Event('{"base_resp":{"status_code":1013,"status_msg":"boom"}}'), ServerError, "1013", "boom"),
+        (Event('{"detail":"boom"}'), ProviderError, None, "boom"),
+        (Event('{"code":500,"msg":"boom","success":false}'), ServerError, "500", "boom"),
+        (Event('{"message":"boom"}', "exception"), ProviderError, None, "boom"),
     ],
 )
 def test_errors_inside_the_stream(event: Event, cls: type[ProviderError], code: str | None, said: str) -> None:

@@ -978,7 +978,10 @@ def test_feedback_that_blocks_nothing() -> None:
     """Ratings of the prompt are metadata; an answer with a finish reason is one, whatever is said of the prompt."""
     rated = {"promptFeedback": {"safetyRatings": [{"category": "C"}]}}
 
+    unspecified = {"promptFeedback": {"blockReason": "BLOCK_REASON_UNSPECIFIED"}}
+
     assert said(rated, TEXT, STOP).error is None
+    assert isinstance(said(unspecified, TEXT).error, StreamTruncated)
     assert said(TEXT, STOP, {"promptFeedback": {"blockReason": "OTHER"}}).error is None
 
 
@@ -997,6 +1000,8 @@ def test_feedback_that_blocks_nothing() -> None:
         (Event('"boom"', "error"), ProviderError, "boom"),
         ({**TEXT, "error": {"code": 503, "message": "busy"}}, Overloaded, "busy"),
         ({"message": "bad gateway"}, ProviderError, "bad gateway"),
+        ({"detail": "boom"}, ProviderError, "boom"),
+        ({"code": 500, "msg": "boom"}, ServerError, "boom"),
         (
             {
                 "error": {

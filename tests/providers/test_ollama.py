@@ -551,9 +551,10 @@ def test_ids_of_calls() -> None:
     """An id that was sent is kept, none is made up; the history gives older servers' calls ids when it goes back."""
     call = {"function": {"name": "f", "arguments": {}}}
     own = said(line("", tool_calls=[{"id": "call_x", **call}]), DONE)
+    number = said(line("", tool_calls=[{"id": 5, **call}]), DONE)
     none = said(line("", tool_calls=[call, call]), DONE)
 
-    assert ["call_x"] == [c.id for c in own.response.tool_calls]
+    assert ["call_x", "5"] == [c.id for d in (own, number) for c in d.response.tool_calls]
     assert [("", "f"), ("", "f")] == [(c.id, c.name) for c in none.response.tool_calls]
 
 
@@ -640,6 +641,7 @@ def test_truncated_answers(lines: list[Any]) -> None:
 def test_what_follows_the_last_line_is_not_read() -> None:
     """The answer is complete at once."""
     assert "Hi" == said(line("Hi"), DONE, line("more"), "{").response.text
+    assert "Hi" == said([line("Hi"), DONE, line("more")]).response.text
 
 
 @pytest.mark.parametrize(
@@ -653,16 +655,19 @@ def test_what_follows_the_last_line_is_not_read() -> None:
         ({"error": True}, ProviderError, "without a message"),
         ({"error": ["x"]}, ProviderError, "x"),
         ({"message": "no Route matched"}, ProviderError, "no Route matched"),
+        ({"detail": "boom"}, ProviderError, "boom"),
+        ({"code": 500, "msg": "boom"}, ServerError, "boom"),
+        ([{"error": {"message": "boom"}}], ProviderError, "boom"),
         ({**line("lo"), "error": "late", "status": 500}, ServerError, "late"),
     ],
 )
-def test_error_lines(sent: dict[str, Any], error: type[ProviderError], says: str) -> None:
+def test_error_lines(sent: object, error: type[ProviderError], says: str) -> None:
     """An error in the stream ends it, as the class of its status, after what came before and beside it."""
     decoded = said(line("Hel"), sent, line("!"), DONE)
 
     assert isinstance(decoded.error, error)
     assert says in str(decoded.error)
-    assert ("Hello" if sent.get("done") is False else "Hel") == decoded.response.text
+    assert ("Hello" if says == "late" else "Hel") == decoded.response.text
 
 
 @pytest.mark.parametrize(

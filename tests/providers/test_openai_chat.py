@@ -315,6 +315,23 @@ def test_the_failure_of_a_tool(output: str, sent: str) -> None:
     assert {"role": "tool", "tool_call_id": "c", "content": sent} == encoded(asked(*HELLO, *messages))["messages"][-1]
 
 
+@pytest.mark.parametrize(
+    ("provider", "sent"),
+    [
+        ("openai", {"google": {"thought_signature": "s"}}),
+        ("", {"google": {"thought_signature": "s"}}),
+        ("gemini", None),
+    ],
+)
+def test_whose_signature_goes_back(provider: str, sent: object) -> None:
+    """The signature of a call goes back in the place it came in, to the provider that gave it."""
+    signed = ToolCallPart(id="c", name="add", input="{}", signature="s", provider=provider)
+    plain = ToolCallPart(id="d", name="add", input="{}", provider="openai")
+    back = encoded(asked(*HELLO, assistant([signed, plain]), tool_result("c", "2")))["messages"][-2]
+
+    assert [sent, None] == [call.get("extra_content") for call in back["tool_calls"]]
+
+
 def thinking_back(*messages: Message) -> list[str | None]:
     """The thinking that goes back with each message to a service that wants it."""
     codec = ChatCompletions(quirks=Quirks(thinking_back="reasoning_content"))
@@ -501,7 +518,7 @@ def piece(delta: object = None, finish: object = None, *, index: object = 0, **e
     return {"id": "c-1", "model": "m-1", "choices": [choice], **event}
 
 
-def call(index: object = 0, id: str | None = None, name: str | None = None, args: object = None) -> dict[str, Any]:
+def call(index: object = 0, id: object = None, name: str | None = None, args: object = None) -> dict[str, Any]:
     """An entry of `tool_calls`; what is None is left out."""
     entry = {"index": index, "id": id, "function": {"name": name, "arguments": args}}
     entry["function"] = {k: v for k, v in entry["function"].items() if v is not None}  # type: ignore[attr-defined]
@@ -537,6 +554,7 @@ TEXT = piece({"content": "Hi"})
         ([piece({"content": "No"}, index=1), TEXT, piece({"content": "No"}, index=2), STOP], "Hi", ""),
         ([piece({"reasoning_content": "hm"}), TEXT, STOP], "Hi", "hm"),
         ([piece({"reasoning": "hm"}), TEXT, STOP], "Hi", "hm"),
+        ([piece({"reasoning_text": "hm", "reasoning_opaque": "x"}), TEXT, STOP], "Hi", "hm"),
         ([piece({"reasoning": "hm", "reasoning_content": "hm"}), TEXT, STOP], "Hi", "hm"),
         ([piece({"reasoning": "hm", "reasoning_details": [{"text": "hm"}]}), TEXT, STOP], "Hi", "hm"),
         ([piece({"content": "Hi", "reasoning_content": "hm"}), STOP], "Hi", "hm"),
@@ -551,7 +569,17 @@ TEXT = piece({"content": "Hi"})
             "Hi",
             "hm",
         ),
+        (
+            [
+                piece({"content": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}, "Hi"]}),
+                STOP,
+            ],
+            "Hi",
+            "hm",
+        ),
         ([piece({"content": {"type": "text", "text": "Hi"}}), STOP], "Hi", ""),
+        ([Event(json.dumps(TEXT), "ping"), STOP], "Hi", ""),
+        ([TEXT, Event('{"message": "still here"}', "heartbeat"), STOP], "Hi", ""),
         ([piece({"content": "\x00 \u2028"}), STOP], "\x00 \u2028", ""),
         (
             ['{"choices":[{"delta":{"content":"\\ud83d"}}]}', '{"choices":[{"delta":{"content":"\\ude00"}}]}', STOP],
@@ -612,6 +640,77 @@ def test_text_and_thinking(events: list[object], text: str, thinking: str) -> No
         ([calling(call(0, None, "f", "{")), calling(call(0, "a", args="}"))], [("a", "f", "{}")]),
         ([calling(call(0, "a", args="{")), calling(call(0, None, "f", "}"))], [("a", "f", "{}")]),
         ([calling(call("0", "a", "f", "{")), calling(call("0", args="}"))], [("a", "f", "{}")]),
+        # the same index for all, told apart by their ids
+        (
+            [
+                calling(call(0, "a", "f", ""), call(0, "b", "g", "")),
+                calling(call(0, "a", args="{"), call(0, "b", args="[")),
+                calling(call(0, "a", args="}"), call(0, "b", args="]")),
+            ],
+            [("a", "f", "{}"), ("b", "g", "[]")],
+        ),
+        # the head under the index of the call before it, the arguments under their own
+        *(
+            (
+                [
+                    calling(call(0, "a", "f", "{}")),
+                    calling(call(0, "b", name, "")),
+                    calling(call(1, id, args="[")),
+                    calling(call(1, args="]")),
+                ],
+                [("a", "f", "{}"), ("b", name, "[]")],
+            )
+            for name in ("f", "g")
+            for id in (None, "b")
+        ),
+        (
+            [calling(call(0, "a", "f", "{}")), calling(call(1, args="[")), calling(call(1, "b", "g", "]"))],
+            [("a", "f", "{}"), ("b", "g", "[]")],
+        ),
+        ([calling(call("0", "a", "f", "{")), calling(call(0, args="}"))], [("a", "f", "{}")]),
+        # one id for all, told apart by their indices
+        (
+            [
+                calling(call(0, "a", "f", "{"), call(1, "a", "f", "[")),
+                calling(call(0, "a", args="}"), call(1, "a", args="]")),
+            ],
+            [("a", "f", "{}"), ("a", "f", "[]")],
+        ),
+        # neither index nor id: by position, from the last one
+        (
+            [
+                calling(call(None, "x", "f", "{}")),
+                calling(call(None, "a", "f", ""), call(None, "b", "g", "")),
+                calling(call(None, args="{"), call(None, args="[")),
+                calling(call(None, args="}"), call(None, args="]")),
+            ],
+            [("x", "f", "{}"), ("a", "f", "{}"), ("b", "g", "[]")],
+        ),
+        (
+            [
+                calling(call(None, "x", "f", "{}")),
+                calling(call(None, "a", "f", "{")),
+                calling(call(None, args="}"), call(None, "b", "g", "[]")),
+            ],
+            [("x", "f", "{}"), ("a", "f", "{}"), ("b", "g", "[]")],
+        ),
+        # the id before the function
+        ([calling({"index": 0, "id": "a", "type": "function"}), calling(call(0, None, "f", "{}"))], [("a", "f", "{}")]),
+        ([calling({"index": 0, "id": "a", "function": None}), calling(call(0, None, "f", "{}"))], [("a", "f", "{}")]),
+        (
+            [calling(call(0, "a", "f", "{}"), {"index": 1, "id": "b"}), calling(call(1, None, "g", "[]"))],
+            [("a", "f", "{}"), ("b", "g", "[]")],
+        ),
+        ([calling(call(0, 5, "f", "{")), calling(call(0, 5, args="}"))], [("5", "f", "{}")]),
+        # a name in pieces
+        (
+            [calling(call(0, "a", "get_")), calling(call(0, None, "it", "")), calling(call(0, args="{}"))],
+            [("a", "get_it", "{}")],
+        ),
+        ([calling(call(0, "a", "get_")), calling(call(0, "a", "it", "{}"))], [("a", "get_it", "{}")]),
+        ([calling(call(0, "a", "get_")), calling(call(0, None, "get_it", "{}"))], [("a", "get_it", "{}")]),
+        ([calling(call(0, "a", "f", "")), calling(call(0, "b", "g", "{}"))], [("a", "f", ""), ("b", "g", "{}")]),
+        ([calling(call(0, None, "f", "")), calling(call(0, None, "g", ""))], [("", "f", ""), ("", "g", "")]),
         ([calling(call(0, "a", "f", {"x": "é"}))], [("a", "f", '{"x": "é"}')]),
         ([calling(call(0, "a", "f", [1]))], [("a", "f", "[1]")]),
         ([calling(call(0, "a", "f"))], [("a", "f", "")]),
@@ -647,6 +746,15 @@ def test_the_chunks_of_a_call() -> None:
         c.type for c in decoded.chunks
     ]
     assert {"x": 1} == decoded.response.tool_calls[0].arguments
+
+
+def test_the_signature_of_a_call() -> None:
+    """It is kept with the call that it came with, for the next turn."""
+    signed = {**call(0, "a", "f", "{}"), "extra_content": {"google": {"thought_signature": "s"}}}
+    decoded = said(calling(signed), calling({**call(1, "b", "g", "{}"), "extra_content": {"google": 5}}), CALLED)
+    parts = [part for part in decoded.response.messages[0].content if isinstance(part, ToolCallPart)]
+
+    assert [("a", "s", "openai"), ("b", None, "openai")] == [(part.id, part.signature, part.provider) for part in parts]
 
 
 def test_a_call_is_told_as_soon_as_its_id_and_name_are_known() -> None:
@@ -980,6 +1088,14 @@ OVERLOADED = {"error": {"message": "busy", "type": "overloaded_error"}}
         (Event('"quoted"', "error"), ProviderError, "quoted"),
         (Event("{}", "error"), ProviderError, "error"),
         ({"error": True}, ProviderError, "without a message"),
+        ({"error": True, "message": "m"}, ProviderError, "m"),
+        ([OVERLOADED], Overloaded, "busy"),
+        ({"base_resp": {"status_code": 1013, "status_msg": "boom"}}, ServerError, "boom"),
+        ({**piece({"content": "!"}), "base_resp": {"status_code": 1013, "status_msg": "boom"}}, ServerError, "boom"),
+        (piece({}, x_groq={"id": "r", "error": "boom"}), ProviderError, "boom"),
+        (piece({"error": {"message": "boom"}}), ProviderError, "boom"),
+        ({"detail": "boom"}, ProviderError, "boom"),
+        ({"code": 500, "msg": "boom"}, ServerError, "boom"),
     ],
 )
 @pytest.mark.parametrize("finished", [False, True])
@@ -990,6 +1106,11 @@ def test_error_events(event: object, error: type[ProviderError], says: str, fini
     assert isinstance(decoded.error, error)
     assert says in str(decoded.error)
     assert decoded.response.text.startswith("Hi")
+
+
+def test_success_in_an_errors_box() -> None:
+    """MiniMax says of every answer how it went."""
+    assert said(TEXT, piece({}, "stop", base_resp={"status_code": 0, "status_msg": ""})).response.complete
 
 
 def test_what_comes_beside_an_error_is_kept() -> None:

@@ -581,6 +581,32 @@ def test_recordings_of_services_that_do_it_their_own_way(change: str) -> None:
             assert (name, {}) == (name, difference(meta["expected"], decoded))
 
 
+@pytest.mark.parametrize("late", ["item.added", ("text.done", "part.done", "arguments.done", "input.done")])
+def test_recordings_whose_events_come_late(late: str | tuple[str, ...]) -> None:
+    """Every recording gives the same where items begin, or parts end, only after the next delta."""
+    for name, meta, body in EVERY:
+        if meta["status"] < 400 and name != "parallel-tools-ids-change":  # its calls have nothing else in common
+            framer = OPENAI.codec.framer()
+            events = _late([*framer.feed(body), *framer.finish()], late)
+
+            assert (name, {}) == (name, difference(meta["expected"], decode_events(OPENAI, [events])))
+
+
+def _late(events: Sequence[Event], late: str | tuple[str, ...]) -> list[Event]:
+    told: list[Event] = []
+    held: list[Event] = []
+    for event in events:
+        kind = json.loads(event.data).get("type", "") if event.data.startswith("{") else ""
+        if kind.endswith(late):
+            held.append(event)
+        elif kind.endswith((".delta", "item.done", "completed", "incomplete", "failed")):
+            told += [event, *held] if kind.endswith(".delta") else [*held, event]
+            held = []
+        else:
+            told.append(event)
+    return [*told, *held]
+
+
 def _changed(event: Event, change: Callable[[dict[str, Any]], dict[str, Any] | None]) -> Event | None:
     if not event.data.startswith("{"):
         return event
@@ -682,7 +708,9 @@ END = ended()
         ([TEXT, TEXT, END], "HiHi", ""),
         ([event("created"), event("created", response=5), {}, TEXT, event("new"), {"type": 5}, END], "Hi", ""),
         (["null", "3", '"x"', "[1]", TEXT, END], "Hi", ""),
+        ([Event('{"message":"up"}', "progress"), {"type": "tick", "message": "up"}, {"n": 1}, TEXT, END], "Hi", ""),
         ([Event("", "message"), Event("tick", "ping"), Event("{}", "new-kind"), TEXT, END], "Hi", ""),
+        ([Event(json.dumps(delta("H")), "ping"), Event(json.dumps(delta("i")), "heartbeat"), END], "Hi", ""),
         ([delta("Hi"), END], "Hi", ""),
         ([delta(None), delta(""), TEXT, END], "Hi", ""),
         ([Event('{"delta":"Hi"}', "response.output_text.delta"), Event("{}", "response.completed")], "Hi", ""),
@@ -720,6 +748,21 @@ END = ended()
         ([TEXT, ended(call("a", "{}")), " [DONE] ", "no JSON"], "Hi", ""),
         ([TEXT, done("message", "m", 0, content=[{"text": "Hi"}]),
           event("output_text.done", item_id="m", output_index=0, text="Hi there"), END], "Hi", ""),
+        # deltas before the item begins
+        ([delta("H", "m", 0), added("message", "m", 0), delta("i", "m", 0),
+          done("message", "m", 0, content=[{"text": "Hi"}]), ended(message("Hi", "m"))], "Hi", ""),
+        ([delta("H"), added("message", "m", 0), delta("i", "m", 0), ended(message("Hi", "m"))], "Hi", ""),
+        ([TEXT, added("message", "m", 0), ended(message("Hi", "m"))], "Hi", ""),
+        ([delta("h", "r", 0, "reasoning_summary_text"), added("reasoning", "r", 0, summary=[]),
+          delta("m", "r", 0, "reasoning_summary_text"), done("reasoning", "r", 0, summary=[{"text": "hm"}]),
+          TEXT, ended({"type": "reasoning", "id": "r", "summary": [{"text": "hm"}]}, message("Hi", "m"))], "Hi", "hm"),
+        ([TEXT, done("message", "m", 0, content=[{"text": "Hi"}]), added("message", "n", 0), delta("Ho", "n", 0),
+          ended(message("Hi", "m"), message("Ho", "n"))], "HiHo", ""),
+        # messages that nothing announces, at one index
+        ([TEXT, delta("Ho", "n", 0), ended(message("Hi", "m"), message("Ho", "n"))], "HiHo", ""),
+        ([delta("h", "r", 0, "reasoning_text"), delta("m", "s", 0, "reasoning_text"), TEXT,
+          ended({"type": "reasoning", "id": "r", "content": ["h"]}, {"type": "reasoning", "id": "s", "content": ["m"]},
+                message("Hi", "m"))], "Hi", "hm"),
         ([TEXT, ended(how="done") | {"response": {"status": "completed"}}], "Hi", ""),
         ([TEXT, event("completed", response={"status": 5, "output": {"type": 5}})], "Hi", ""),
         ([delta("hm", "r", 0, "reasoning_text"), delta("Hi", "m", 1), END], "Hi", "hm"),
@@ -734,6 +777,8 @@ END = ended()
         ([done("reasoning", summary=[{"type": "summary_text", "text": "hm"}]), TEXT, END], "Hi", "hm"),
         ([ended({"type": "reasoning", "content": [{"type": "reasoning_text", "text": "hm"}]}, message("Hi"))],
          "Hi", "hm"),
+        ([done("reasoning", "r", content=[{"text": "m"}], summary=[{"text": "h"}]), TEXT,
+          ended({"type": "reasoning", "id": "r", "summary": [{"text": "h"}], "content": [{"text": "m"}]})], "Hi", "hm"),
         ([delta("\x00 \u2028"), END], "\x00 \u2028", ""),
         ([delta("\ud83d"), delta("\ude00"), done("message", content=[{"text": "😀"}]), END], "😀", ""),
         ([delta("a\ud83d"), delta("b"), END], "a\ufffdb", ""),
@@ -744,6 +789,38 @@ def test_text_and_thinking(events: list[object], text: str, thinking: str) -> No
     decoded = said(*events)
 
     assert (text, thinking, None) == (decoded.response.text, decoded.response.thinking, decoded.error)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (["a0", "b1", "c2", "a0.", "b1.", "c2."], "abc"),
+        (["a0", "b1", "b1.", "a0."], "ab"),
+        (["a0", "b1", "a0.", "b1", "bb1."], "abb"),
+        (["a0", "b1", "a0", "b1", "aa0.", "bb1."], "abab"),
+        (["a0.", "b1.", "c2.", "a0.", "b1.", "c2."], "abc"),
+        (["a0", "a0.", "b1.", "a0."], "ab"),
+        (["a0", "b1", "a0.", "bc1."], "abc"),
+        (["a0", "a0.", "b1", "bc1."], "abc"),
+        (["a0", "b1", "a0", "b1.", "b1"], "abab"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("kind", "name"), [("output_text", "content_index"), ("reasoning_summary_text", "summary_index")]
+)
+def test_parts_that_end_late(told: list[str], expected: str, kind: str, name: str) -> None:
+    """Parts of an item come once each, though their ends come after others have begun, in any order."""
+    decoded = said(*(_of_part(one, kind, name) for one in told), END)
+
+    assert (expected, None) == (decoded.response.text + decoded.response.thinking, decoded.error)
+
+
+def _of_part(told: str, kind: str, name: str) -> dict[str, Any]:
+    """An event of part 1 of an item: "b1" is a delta, "b1." the end."""
+    text, index = told.rstrip(".")[:-1], int(told.rstrip(".")[-1])
+    part = {"item_id": "i", "output_index": 0, name: index}
+    whole = told.endswith(".")
+    return event(f"{kind}.done", text=text, **part) if whole else event(f"{kind}.delta", delta=text, **part)
 
 
 A, B = ("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')
@@ -797,6 +874,22 @@ DONE_A, DONE_B = {**ADD_A, "arguments": A[2]}, {**ADD_B, "arguments": B[2]}
         ([added("function_call", "1", 0, **ADD_A), args(A[2], "1", 0), done("function_call", "1", 0, **DONE_A),
           added("function_call", "2", 1, call_id="a", name="g"), args(B[2], "2", 1),
           done("function_call", "2", 1, call_id="a", name="g", arguments=B[2])], [A, ("a", "g", B[2])]),
+        ([done("function_call", "1", 0, **DONE_A), done("function_call", "2", 1, **{**DONE_A, "arguments": "{}"})],
+         [A, ("a", "f", "{}")]),
+        ([event("function_call_arguments.done", item_id="1", output_index=0, call_id="a", name="f", arguments=A[2]),
+          done("function_call", "1", 0, **DONE_A),
+          event("function_call_arguments.done", item_id="2", output_index=1, call_id="a", name="f", arguments="{}"),
+          ended(call("a", A[2], id="1"), call("a", "{}", id="2"))], [A, ("a", "f", "{}")]),
+        # the same call, said again with another id or another index
+        ([done("function_call", "1", 0, **DONE_A), done("function_call", "2", 0, **DONE_A)], [A]),
+        ([done("function_call", "1", 0, **DONE_A), done("function_call", "1", 1, **DONE_A)], [A]),
+        # a delta before the call begins
+        ([args('{"x"', "1", 0), added("function_call", "1", 0, **ADD_A), args(":1}", "1", 0),
+          done("function_call", "1", 0, **DONE_A), ended(call("a", A[2], id="1"))], [A]),
+        ([args('{"x"'), added("function_call", "1", 0, **ADD_A), args(":1}", "1", 0)], [A]),
+        ([args('{"x"', "1"), added("function_call", "1", 0, **ADD_A), args(":1}", None, 0)], [A]),
+        ([args('{"x"', "1", 0), args('{"y"', "2", 1), added("function_call", "2", 1, **ADD_B), args(":2}", "2", 1),
+          added("function_call", "1", 0, **ADD_A), args(":1}", "1", 0)], [B, A]),
         # only the response has them
         ([ended(call("a", A[2]), call("b", B[2], "g"))], [A, B]),
         ([done("function_call", **DONE_A), ended(call("a", A[2]), call("b", B[2], "g"))], [A, B]),
@@ -1176,6 +1269,13 @@ BROKEN = {"type": "server_error", "code": "server_error", "message": "it broke"}
         ({"error": BROKEN}, ServerError, "it broke"),
         ({"error": "all is lost"}, ProviderError, "all is lost"),
         ({"type": "error", "error": {}}, ProviderError, "error"),
+        ([{"error": {"message": "boom"}}], ProviderError, "boom"),
+        ({"detail": "boom"}, ProviderError, "boom"),
+        ({"code": 500, "msg": "boom"}, ServerError, "boom"),
+        ({"code": 500, "message": "boom"}, ServerError, "boom"),
+        ({"errors": [{"message": "boom"}]}, ProviderError, "boom"),
+        ({"type": "invalid_request_error", "message": "boom"}, BadRequest, "boom"),
+        ({"base_resp": {"status_code": 1002, "status_msg": "boom"}}, RateLimited, "boom"),
         (Event(json.dumps({"message": "named"}), "error"), ProviderError, "named"),
         (Event("plain words", "error"), ProviderError, "plain words"),
         (Event('"quoted"', "error"), ProviderError, "quoted"),
@@ -1196,11 +1296,10 @@ BROKEN = {"type": "server_error", "code": "server_error", "message": "it broke"}
 )
 def test_errors(event_: object, error: type[ProviderError], says: str) -> None:
     """An error in the stream ends it with the class its status would have had, after what came."""
-    decoded = said(TEXT, event_)
-
-    assert type(decoded.error) is error
-    assert says in str(decoded.error)
-    assert ("Hi", False) == (decoded.response.text, decoded.response.complete)
+    for decoded in (said(TEXT, event_), said(TEXT, event_, END)):
+        assert type(decoded.error) is error
+        assert says in str(decoded.error)
+        assert ("Hi", False) == (decoded.response.text, decoded.response.complete)
 
 
 @pytest.mark.parametrize("after", [TEXT, END, "[DONE]", "no JSON"])
@@ -1212,15 +1311,26 @@ def test_nothing_makes_good_an_error(after: object) -> None:
     assert "HiHiHi" == decoded.response.text
 
 
-def test_an_error_and_the_status_after_it() -> None:
-    """OpenAI's error event is followed by the failed response, whose status is kept."""
-    decoded = said({"type": "error", "error": BROKEN}, ended(how="failed", error={"message": "less"}, usage={"x": 1}))
+@pytest.mark.parametrize(
+    "between",
+    [[], [{"type": "new"}], [event("new"), "{}", "3"], [Event("tick", "ping")], [Event("{}", "codex.rate_limits")]],
+)
+def test_an_error_and_the_status_after_it(between: list[object]) -> None:
+    """OpenAI's error event is followed by the failed response, whose status is kept, whatever else comes between."""
+    failed = ended(how="failed", error={"message": "less"}, usage={"x": 1})
+    decoded = said({"type": "error", "error": BROKEN}, *between, failed)
 
     assert (ServerError, "failed", {"x": 1}) == (
         type(decoded.error),
         decoded.response.raw_finish_reason,
         dict(decoded.response.usage.raw),
     )
+    assert "it broke" in str(decoded.error)
+
+
+def test_the_first_error_counts() -> None:
+    """A second error is not what the answer failed of."""
+    assert "it broke" in str(said({"type": "error", "error": BROKEN}, {"error": {"message": "less"}}).error)
 
 
 @pytest.mark.parametrize(

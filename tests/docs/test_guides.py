@@ -1,0 +1,69 @@
+"""Every Python snippet of a guide runs, in order, against a server that answers what each of them asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamkit import Client
+from streamkit import client as client_module
+from tests.answering import AnsweringServer
+from tests.test_readme import snippets
+
+GUIDES = Path(__file__).parents[2] / "docs" / "guides"
+
+# What each page prints, among other things, if it does what it says.
+PRINTED = {
+    "conversations": ["Hello", "4 messages", "4 6", "True"],
+    "hooks": [
+        "-> openai gpt-4o, 1 messages",
+        "<- 200,",
+        "done: stop",
+        "Hello {'thinking': 1, 'text': 2, 'step_finish': 1}",
+    ],
+    "objects": ["headline='Hello'", "'Hello', 2 sections so far", "positive"],
+    "observability": ["chat gpt-4o {", "step 1 {", "'gen_ai.provider.name': 'openai'", "my request {}"],
+    "text": ["Hello", "stop, 7 tokens", "(Hm.)", "[step 1: stop]", "[7 tokens]", "Hello gpt-4o 2"],
+    "tools": ["[get_weather({'city': 'Hello', 'unit': 'celsius'})]", "2 steps", "natural", "ask_user", "stop_when"],
+}
+
+
+@pytest.fixture(name="server")
+def fixture_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[AnsweringServer]:
+    """A server, found through the environment as the real one is; the process's own clients end with it."""
+    with AnsweringServer() as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        monkeypatch.setattr(client_module, "_clients", shared := {})
+        yield server
+        for client in shared.values():
+            client.close()
+
+
+def test_every_guide_is_run() -> None:
+    """No page is left out."""
+    assert {path.stem for path in GUIDES.glob("*.md")} == set(PRINTED)
+
+
+@pytest.mark.parametrize("page", PRINTED)
+def test_the_snippets_of_a_guide_run(page: str, server: AnsweringServer, capsys: pytest.CaptureFixture[str]) -> None:
+    """From first to last, in one namespace; what they print is what the page says of them."""
+    if page == "observability":
+        pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk")
+    path = GUIDES / f"{page}.md"
+    namespace: dict[str, object] = {"__name__": "page"}
+    blocks = snippets(path)
+    try:
+        for block in blocks:
+            exec(compile(block, str(path), "exec", dont_inherit=True), namespace)  # running the page is the point
+    finally:
+        for value in namespace.values():
+            if isinstance(value, Client):
+                value.close()
+    printed = capsys.readouterr().out
+
+    assert blocks
+    assert server.requests
+    assert [] == [text for text in PRINTED[page] if text not in printed]
