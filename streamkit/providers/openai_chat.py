@@ -603,8 +603,9 @@ class ChatDecoder(Decoder):
         """Pieces of tool calls."""
         read = [_entry(entry) for entry in listed(entries) if type(entry) is dict]
         behind = sum([not entry.begins for entry in read])
-        for position, entry in enumerate(read):
-            self._grow(entry, position, behind)
+        taken: list[_Call | None] = []
+        for entry in read:
+            taken.append(self._grow(entry, taken, behind))
             behind -= not entry.begins
         self._begin_calls()
 
@@ -628,11 +629,18 @@ class ChatDecoder(Decoder):
 
     # -- tool calls
 
-    def _grow(self, entry: _Entry, position: int = 0, behind: int = 0, *, needs_id: bool = True) -> None:
-        """Add an entry to its call. In its delta it has this position; from it on, so many entries begin no call."""
+    def _grow(
+        self, entry: _Entry, taken: Sequence[_Call | None] = (), behind: int = 0, *, needs_id: bool = True
+    ) -> _Call | None:
+        """Add an entry to its call, and give that.
+
+        The entries before it in its delta went to the calls in `taken`; from it on, so many entries begin no call.
+        """
         if not (entry.id or entry.name or entry.text):
-            return
-        call = self._indexed(entry) if entry.index else self._without_index(entry, position, behind)
+            return None
+        call = self._indexed(entry) if entry.index else self._without_index(entry, len(taken), behind)
+        if call is not None and entry.name and any(call is one for one in taken):
+            call = None  # one delta names two calls, whatever index and id they share
         if call is None:
             call = _Call(needs_id=needs_id)
             self._calls.append(call)
@@ -643,6 +651,7 @@ class ChatDecoder(Decoder):
             self._by_place[entry.index, entry.id] = self._by_place["", entry.id] = call
         if entry.text and call.begun:
             self.tool_delta(call.id, entry.text)
+        return call
 
     def _indexed(self, entry: _Entry) -> _Call | None:
         """The call that an entry with an index is of; None where it begins one.

@@ -1543,3 +1543,29 @@ def test_a_list_of_models_is_asked_for() -> None:
 def test_names_of_models(answer: object, expected: list[str]) -> None:
     """They are read from each kind of list there is; what is no model is skipped."""
     assert expected == OPENAI.codec.model_names(answer)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {}),
+        ({"id": "x"}, {"id": "x"}),
+        ({"index": 0}, {"index": 0}),
+        ({"index": 0, "id": "x"}, {"index": 0, "id": "x"}),
+    ],
+)
+def test_two_calls_named_in_one_delta(first: dict[str, Any], second: dict[str, Any]) -> None:
+    """Are two, whatever index and id they share."""
+    entries = [
+        {**shared, "function": {"name": "f", "arguments": arguments}}
+        for shared, arguments in ((first, '{"a": 1}'), (second, '{"a": 2}'))
+    ]
+    decoded = decode_events(
+        OPENAI,
+        [
+            [Event(json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": entries}}]}))],
+            [Event('{"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}'), Event("[DONE]")],
+        ],
+    )
+
+    assert [{"a": 1}, {"a": 2}] == [call.arguments for call in decoded.response.tool_calls]
