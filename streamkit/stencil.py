@@ -76,18 +76,20 @@ class Stencil:
         except ValueError:  # no string there
             return None
 
-    def learn(self, text: str, value: Any) -> None:
+    def learn(self, text: str, value: Any) -> bool:
         """Cut the stencil anew for events like this one, which was parsed and decoded already, once two begin alike.
+
+        Gives True where it was cut.
 
         It is tried on the spot: a text with a mark in the hole must, when parsed, be plain and give the mark. Where
         events are not alike, fewer and fewer of them are looked at.
         """
         if self._pause:
             self._pause -= 1
-            return
+            return False
         found = self._plain(value)
         if found is None:
-            return
+            return False
         opening = re.search(rf'"{re.escape(found[0])}"\s*:\s*"', text)
         before = text[: opening.end()] if opening else ""
         alike, self._candidate = bool(before) and before == self._candidate, before
@@ -95,8 +97,7 @@ class Stencil:
             self._misses = 0
         else:  # perhaps no two are alike (an id before the text, a count behind it), and looking is not worth its price
             self._pause, self._misses = self._misses, min(2 * self._misses + 1, _LONGEST_PAUSE)
-        if alike:
-            self._cut(found[0], before, text)
+        return alike and self._cut(found[0], before, text)
 
     def forget(self) -> None:
         """Begin anew: what an event says beside its text has changed, and one like those before would change it back.
@@ -105,7 +106,7 @@ class Stencil:
         """
         self.field, self._before, self._candidate = "", _NOTHING, ""
 
-    def _cut(self, field: str, before: str, text: str) -> None:
+    def _cut(self, field: str, before: str, text: str) -> bool:
         _, end = scanstring(text, len(before))
         between, after = text[end:], None
         padding = self._padding.search(between) if self._padding else None
@@ -119,7 +120,8 @@ class Stencil:
             fits = False
         if not fits:
             self._pause = _LONGEST_PAUSE
-            return
+            return False
         self.field, self._before, self._between, self._after = field, before, between, after
         self._known = before
         self._start, self._skip = len(before), len(between)
+        return True

@@ -215,3 +215,11 @@ def test_reading_is_parsing(events: list[dict[str, Any]]) -> None:
         assert read is None or (stencil.field, read) == plain(event)
         if read is None:
             stencil.learn(text, event)
+
+
+def test_learning_says_whether_it_was_cut() -> None:
+    """From the second of two events that are alike on; an event that is not plain cuts nothing."""
+    stencil = Stencil(lambda value: ("text", value["text"]) if "text" in value else None)
+    learnt = [stencil.learn(json.dumps(value), value) for value in ({"text": "a"}, {"text": "b"}, {"other": 1})]
+
+    assert [False, True, False] == learnt

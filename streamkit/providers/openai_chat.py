@@ -401,17 +401,20 @@ _PADDING = ("obfuscation", "p")
 """Names of strings of random length that keep a listener from guessing tokens by their size (OpenAI, Mistral)."""
 
 
-@attrs.frozen
+_ARGUMENTS = "arguments"
+
+
+@attrs.define
 class _Entry:
     """What an entry of `tool_calls` says of its call; "" stands for what it leaves out."""
 
-    index: str
-    id: str
-    name: str
-    text: str
+    index: str = ""
+    id: str = ""
+    name: str = ""
+    text: str = ""
     """A piece of the arguments."""
-    signature: str
-    begins: bool
+    signature: str = ""
+    begins: bool = False
     """Whether it may begin a call."""
 
 
@@ -476,6 +479,7 @@ class ChatDecoder(Decoder):
         self._calls: list[_Call] = []
         self._by_place: dict[tuple[str, str], _Call] = {}  # the last by (index, id), by index alone and by id alone
         self._begun = 0  # calls whose start was given
+        self._index = ""  # that of the call whose arguments the stencil reads
         self._refusal: list[str] = []
 
     def event(self, event: Event) -> None:
@@ -486,10 +490,15 @@ class ChatDecoder(Decoder):
             DecodeError: the event cannot be understood.
         """
         text = self._stencil.read(event.data)
-        if text is not None and event.event == "message":
-            (self.text if self._stencil.field == "content" else self.thinking)(text)
-        else:
+        if text is None or event.event != "message":
             self._event(event)
+        elif self._stencil.field == "content":
+            self.text(text)
+        elif self._stencil.field == _ARGUMENTS:
+            self._grow(_Entry(index=self._index, text=text))
+            self._begin_calls()
+        else:
+            self.thinking(text)
 
     def end(self) -> list[Chunk]:
         """Give the last chunks of a complete answer: the whole tool calls, then `step_finish`.
@@ -534,7 +543,8 @@ class ChatDecoder(Decoder):
         self.beside(value, _READ_OF_EVENT, _BESIDE)
         if error:
             raise event_error(state.provider, error)
-        self._stencil.learn(event.data, value)
+        if self._stencil.learn(event.data, value) and self._stencil.field == _ARGUMENTS:
+            self._index = _entry(choices[0]["delta"]["tool_calls"][0]).index
 
     def _choice(self, choice: Mapping[str, Any], *, whole: bool) -> None:
         """Read the first choice. A server that does not stream has a `message` in it; beside deltas it repeats them."""
@@ -767,9 +777,24 @@ def _plain(thinking_fields: Sequence[str], value: Any) -> tuple[str, str] | None
     if type(delta) is not dict:
         return None
     news = [(name, said) for name, said in delta.items() if said and name not in _READ_OF_DELTA]
-    if len(news) != 1 or (news[0][0] != "content" and news[0][0] not in thinking_fields) or type(news[0][1]) is not str:
+    if len(news) != 1:
         return None
-    return news[0]
+    field, said = news[0]
+    if field == "tool_calls":
+        return _plain_arguments(said)
+    return (field, said) if type(said) is str and (field == "content" or field in thinking_fields) else None
+
+
+def _plain_arguments(entries: Any) -> tuple[str, str] | None:
+    """The same for a delta whose only news is a piece of one call's arguments."""
+    entry = entries[0] if type(entries) is list and len(entries) == 1 else None
+    if type(entry) is not dict or not identifier(entry.get("index")):
+        return None
+    function = entry.get("function")
+    beside = [name for name, said in entry.items() if said and name not in ("index", "type", "function")]
+    news = [name for name, said in function.items() if said] if type(function) is dict else []
+    text = mapped(function).get(_ARGUMENTS)
+    return (_ARGUMENTS, text) if news == [_ARGUMENTS] and not beside and type(text) is str else None
 
 
 def _usage(raw: dict[str, Any]) -> Usage:

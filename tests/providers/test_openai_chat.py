@@ -1325,7 +1325,9 @@ def test_batches_make_no_difference(events: list[Event]) -> None:
 
 _ALIKE = st.lists(
     st.tuples(
-        st.sampled_from(["content", "content", "content", "reasoning_content"]),
+        st.sampled_from(
+            ["content"] * 3 + ["reasoning_content"] + ["arguments 0"] * 4 + ["arguments 1", "call 0", "call 1"]
+        ),
         st.text(max_size=6) | _TEXTS,
         st.sampled_from(
             [
@@ -1360,7 +1362,13 @@ _ALIKE = st.lists(
 
 def _alike(field: str, text: str, in_choice: str, in_event: str, padding: str | None) -> Event:
     behind = "" if padding is None else f',"obfuscation":"{padding}"'
-    delta = f'{{"{field}":{json.dumps(text)}}}'
+    kind, _, index = field.partition(" ")
+    if index:
+        head = '"id":"i","type":"function",' if kind == "call" else ""
+        function = f'{{"{"name" if kind == "call" else "arguments"}":{json.dumps(text)}}}'
+        delta = f'{{"tool_calls":[{{"index":{index},{head}"function":{function}}}]}}'
+    else:
+        delta = f'{{"{field}":{json.dumps(text)}}}'
     return Event(f'{{"id":"c","model":"m","choices":[{{"delta":{delta}{in_choice}}}]{in_event}{behind}}}')
 
 
