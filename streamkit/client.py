@@ -276,8 +276,8 @@ class ChatBuilder:
         return self._with(thinking=on)
 
     def thinking_budget(self, tokens: int) -> ChatBuilder:
-        """Bound the thinking, in tokens."""
-        return self._with(thinking_budget=_positive("thinking_budget", tokens))
+        """Bound the thinking, in tokens; what 0 and -1 mean, if anything, is the provider's (see its page)."""
+        return self._with(thinking_budget=tokens)
 
     def reasoning_effort(self, effort: str) -> ChatBuilder:
         """Say how much to reason, in the provider's words, such as "low"."""

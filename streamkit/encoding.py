@@ -262,7 +262,8 @@ def _tool_objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
     elif choice == "required" and not can.required_tool:
         yield "it cannot be made to call a tool: use tool_choice auto or none"
     elif choice != "required" and not can.named_tool:
-        yield "it cannot be made to call a tool by name: use tool_choice auto, none or required"
+        instead = "auto, none or required" if can.required_tool else "auto or none"
+        yield f"it cannot be made to call a tool by name: use tool_choice {instead}"
 
 
 def _declaration_objections(tool: Tool) -> Iterator[str]:

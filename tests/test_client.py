@@ -262,6 +262,7 @@ def test_thinking_is_asked_for(chat: ChatBuilder) -> None:
     request = chat.extended_thinking().thinking_budget(5_000).prompt_caching().top_k(3)._request
 
     assert (True, 5_000, True, 3) == (request.thinking, request.thinking_budget, request.prompt_caching, request.top_k)
+    assert [0, -1] == [chat.thinking_budget(n)._request.thinking_budget for n in (0, -1)]
     off = chat.extended_thinking(False).prompt_caching(False)._request
     assert (False, False) == (off.thinking, off.prompt_caching)
 
@@ -312,7 +313,7 @@ def test_one_message_is_no_list(messages: Any, chat: ChatBuilder) -> None:
     ("build", "words"),
     [
         (lambda chat: chat.max_tokens(0), "max_tokens"),
-        (lambda chat: chat.thinking_budget(0), "thinking_budget"),
+        (lambda chat: chat.thinking_budget("many"), "thinking_budget"),
         (lambda chat: chat.response_format("xml"), "response_format"),
         (lambda chat: chat.image(b"nothing known"), "media_type"),
         (lambda chat: chat.file("/nowhere/at-all.pdf"), "/nowhere/at-all.pdf"),

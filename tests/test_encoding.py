@@ -402,7 +402,12 @@ def test_what_is_missing_is_refused(capability: str, says: str) -> None:
         ({"model": ""}, ALL, "no model"),
         ({"messages": (system("x"),)}, ALL, "no messages: add one with .user(...)"),
         ({"provider_options": {"n": 2}}, ALL, "n above 1 is not read"),
-        ({"tool_choice": "f"}, attrs.evolve(ALL, named_tool=False), "cannot be made to call a tool by name"),
+        ({"tool_choice": "f"}, attrs.evolve(ALL, named_tool=False), "by name: use tool_choice auto, none or required"),
+        (
+            {"tool_choice": "f"},
+            attrs.evolve(ALL, named_tool=False, required_tool=False),
+            "by name: use tool_choice auto or none",
+        ),
         ({"tool_choice": "g"}, ALL, "unknown tool_choice 'g': use auto, none, required or one of f"),
         ({"tools": ()}, ALL, "tool_choice 'required' without tools"),
         ({"tools": (TOOL, TOOL)}, ALL, "two tools are called f: rename one of them"),

@@ -45,14 +45,19 @@ WORDS = {
     "reasoning_effort": "`.reasoning_effort(...)`",
     "json": "JSON without a schema",
     "json_schema": "JSON Schemas",
-    "prompt_caching": "`.prompt_caching()`",
     "seed": "`.seed(n)`",
     "stop": "`.stop(...)`",
     "top_k": "`.top_k(n)`",
     "penalties": "`.penalties(...)`",
     "logprobs": "`.logprobs()`",
 }
-"""What cannot be asked where a flag of `Capabilities` is down."""
+"""What cannot be asked where a flag of `Capabilities` is down. Caching always can: it asks for nothing then."""
+
+IMPLIED = {
+    "tools": ("required_tool", "named_tool", "parallel_tool_calls", "tool_result_images"),
+    "images": ("image_urls",),
+}
+"""What cannot be asked either where such a flag is down, whatever its own says."""
 
 
 def names() -> list[str]:
@@ -92,8 +97,8 @@ def page(name: str) -> str:
     ways = [*_ways(row), *NOTES.get(name, [])]
     if ways:
         lines += ["## Its own ways", "", *(f"- {way}" for way in ways), ""]
-    refused = [words for flag, words in WORDS.items() if not getattr(row.capabilities, flag) and _speaks(row, flag)]
-    lines += ["## Refused before anything is sent", "", f"{', '.join(refused)}.", ""]
+    if refused := list(_refused(row.capabilities)):
+        lines += ["## Refused before anything is sent", "", f"{', '.join(refused)}.", ""]
     return "\n".join(lines)
 
 
@@ -101,6 +106,7 @@ def _table(name: str, row: Any) -> Iterator[str]:
     keys = ", ".join(f"`{variable}`" for variable in row.key_variables)
     parts = ", ".join(f"`{variable}` ({part})" for part, variable in row.settings.items())
     header = getattr(getattr(row.codec, "quirks", None), "key_header", "Authorization")
+    header = "Authorization: Bearer" if header == "Authorization" else header
     yield "| | |"
     yield "|---|---|"
     yield f'| Name | `{name}`: `streamkit chat --provider {name}`, `providers.get("{name}")` |'
@@ -140,12 +146,16 @@ def _ways(row: Any) -> Iterator[str]:
         yield "It lists no models."
 
 
-def _speaks(row: Any, flag: str) -> bool:
-    """Whether a flag that is down is worth a word: what needs another that is down, too, is not."""
-    can: Capabilities = row.capabilities
-    if flag in ("required_tool", "named_tool", "parallel_tool_calls", "tool_result_images"):
-        return can.tools
-    return can.images if flag == "image_urls" else True
+def _refused(can: Capabilities) -> Iterator[str]:
+    """What cannot be asked; what goes without saying is said with that from which it follows."""
+    down = [flag for flag in WORDS if not getattr(can, flag)]
+    followed = {flag for first in down for flag in IMPLIED.get(first, ())}
+    for flag in down:
+        if flag in IMPLIED:
+            *some, last = [WORDS[other] for other in IMPLIED[flag]]
+            yield f"{WORDS[flag]}, and with them {' and '.join(filter(None, [', '.join(some), last]))}"
+        elif flag not in followed:
+            yield WORDS[flag]
 
 
 def _module(row: Any) -> str:

@@ -83,16 +83,25 @@ def _made(name: str) -> Any:
 
 
 def _facts(name: str, row: Any) -> list[str]:
-    variables = [*getattr(row, "key_variables", ()), *getattr(row, "settings", {}).values()]
-    address = getattr(row, "default_base_url", "") or "this process starts it"
+    variables = getattr(row, "key_variables", ())
     optional = "" if getattr(row, "needs_key", bool(variables)) else " (may be missing)"
     return [
         f"`{name}`",
         f"`{type(row).__name__}`",
         APIS[_module(row)],
         ", ".join(f"`{variable}`" for variable in variables) + optional if variables else "none",
-        f"`{address}`" if "//" in address else address,
+        _address(row),
     ]
+
+
+def _address(row: Any) -> str:
+    """The variable that may hold it, its own one, and the variables of what stands in braces in that."""
+    own = getattr(row, "default_base_url", "")
+    if not own:
+        return "this process starts it"
+    first = f"`{row.base_url_variable}`, else " if row.base_url_variable else ""
+    parts = ", ".join(f"{part}: `{variable}`" for part, variable in row.settings.items())
+    return f"{first}`{own}`" + (f" ({parts})" if parts else "")
 
 
 def _module(row: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from streamkit import keys, providers
@@ -20,7 +20,7 @@ def choose(provider: str | None, model: str | None) -> tuple[Provider, str]:
 
     The provider is the one named, or the one before the colon of a model such as "groq:llama-3.3-70b-versatile", else
     the first that a key is configured for (openai, anthropic, then the others), else the local one. Blocks while the
-    local model starts. Says on stderr when it falls back to that.
+    local model starts. Says on stderr when it falls back to that, and which keys did not count, and why.
 
     Raises:
         ConfigError: There is no such provider, no key for it, no model of it was named and it has no usual one, or the
@@ -60,9 +60,40 @@ def _is_configured(found: Callable[..., Provider]) -> bool:
     variables = getattr(facts, "key_variables", ())
     if not variables or not getattr(facts, "usual_model", "") or keys.from_environment(variables) is None:
         return False
-    return keys.base_url_from_environment(facts.base_url_variable) is not None or all(
-        keys.base_url_from_environment(variable) for variable in facts.settings.values()
-    )
+    return not _missing(facts)
+
+
+def _missing(facts: Any) -> list[str]:
+    """The variables that its address lacks."""
+    if _is_set(getattr(facts, "base_url_variable", None)):
+        return []
+    return [variable for variable in getattr(facts, "settings", {}).values() if not _is_set(variable)]
+
+
+def _is_set(variable: str | None) -> bool:
+    return keys.base_url_from_environment(variable) is not None
+
+
+def _passed_over() -> Iterator[str]:
+    """Each key that is set and did not count, with what the first of its providers lacks."""
+    told: set[str] = set()
+    for name in providers.names():
+        try:
+            facts: Any = providers.find(name)
+        except ConfigError:  # another package's, which cannot be imported
+            continue
+        variable = next(filter(_is_set, getattr(facts, "key_variables", ())), None)
+        if variable is not None and variable not in told:
+            told.add(variable)
+            yield f"{variable} is set, but {_lack(name, facts)}"
+
+
+def _lack(name: str, facts: Any) -> str:
+    missing = _missing(facts)
+    lacks = [f"needs {' and '.join(missing)}, too"] if missing else []
+    if not getattr(facts, "usual_model", ""):
+        lacks.append(f"has no usual model: name one, as in -m {name}:MODEL")
+    return f"{name} {', and '.join(lacks) or f'is of another package: name it, as in --provider {name}'}"
 
 
 def _local(model: str | None, *, fallback: bool) -> tuple[Provider, str]:
@@ -75,9 +106,17 @@ def _local(model: str | None, *, fallback: bool) -> tuple[Provider, str]:
         )
     local = Local()
     if fallback:
-        print("No key is configured: the small local model (SmolLM2-135M, on this machine) answers.", file=sys.stderr)
+        _say_who_answers()
     _start(local)
     return local, DEFAULT_MODEL
+
+
+def _say_who_answers() -> None:
+    passed_over = list(_passed_over())
+    for reason in passed_over:
+        print(reason, file=sys.stderr)
+    so = "So" if passed_over else "No key is configured:"
+    print(f"{so} the small local model (SmolLM2-135M, on this machine) answers.", file=sys.stderr)
 
 
 def _start(local: Any) -> None:

@@ -215,6 +215,7 @@ def _wants_schema(request: ChatRequest) -> bool:
 # Facts of models, by their names, wherever they are served; of a name that nobody knows nothing is assumed.
 # https://platform.claude.com/docs/en/about-claude/models/migration-guide, .../build-with-claude/structured-outputs
 _WITHOUT_SCHEMA = re.compile(r"claude-(\d|instant|(opus|sonnet)-4(-0\b|[-@]20\d{6}|$))")
+_BEFORE_4_6 = re.compile(r"claude-(\d|instant|(opus|sonnet|haiku)-4(-0\b|[.-][1-5](?!\d)|[-@]20\d{6}|$))")
 _SINCE_4_6 = re.compile(r"claude-((opus|sonnet|haiku)-(4[.-][6-9](?!\d)|[5-9])|fable|mythos)")
 _SINCE_4_7 = re.compile(r"claude-((opus|sonnet|haiku)-(4[.-][7-9](?!\d)|[5-9])|fable|mythos)")
 
@@ -307,8 +308,8 @@ def _budget(request: ChatRequest) -> int | None:
     """The tokens to think with; None for adaptive thinking, which has no budget."""
     if request.thinking_budget is not None:
         return request.thinking_budget
-    adaptive = request.reasoning_effort is not None or _SINCE_4_7.search(request.model)
-    return None if adaptive else DEFAULT_THINKING_BUDGET
+    effort = request.reasoning_effort is not None and not _BEFORE_4_6.search(request.model)
+    return None if effort or _SINCE_4_7.search(request.model) else DEFAULT_THINKING_BUDGET
 
 
 def _body(request: ChatRequest, provider: str) -> dict[str, Any]:

@@ -252,6 +252,8 @@ def _objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
     """What the API would refuse, or does not know, each with what to do instead."""
     yield from objections(request, can)
     yield from media_objections(request)
+    if request.thinking_budget is not None and request.thinking_budget < 1:
+        yield f"a thinking budget of {request.thinking_budget} tokens is refused: give at least 1, or none"
 
 
 def _body(request: ChatRequest, quirks: Quirks, provider: str) -> dict[str, Any]:

@@ -118,6 +118,51 @@ def test_a_fallback_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.P
     assert first == second
 
 
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (["GITHUB_TOKEN"], ["GITHUB_TOKEN is set, but github has no usual model: name one, as in -m github:MODEL"]),
+        (["CLOUDFLARE_API_TOKEN"], ["CLOUDFLARE_API_TOKEN is set, but cloudflare needs CLOUDFLARE_ACCOUNT_ID, too"]),
+        (
+            ["AZURE_OPENAI_API_KEY", "VLLM_API_KEY"],
+            [
+                "AZURE_OPENAI_API_KEY is set, but azure needs AZURE_RESOURCE_NAME, too, and has no usual model: "
+                "name one, as in -m azure:MODEL",
+                "VLLM_API_KEY is set, but vllm has no usual model: name one, as in -m vllm:MODEL",
+            ],
+        ),
+        (["MINE_API_KEY"], ["MINE_API_KEY is set, but mine is of another package: name it, as in --provider mine"]),
+        ([], []),
+    ],
+)
+def test_keys_that_did_not_count_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    variables: list[str],
+    told: list[str],
+) -> None:
+    """Who falls back to the local model learns why no key counted; a package that cannot be imported says nothing."""
+    (tmp_path / "mine.py").write_text(
+        "class Mine:\n    key_variables = ('MINE_API_KEY',)\n    usual_model = 'mine-1'\n", "utf-8"
+    )
+    info = tmp_path / "mine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n", "utf-8")
+    (info / "entry_points.txt").write_text("[streamkit.providers]\nbroken = nowhere:At\nmine = mine:Mine\n", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    for variable in variables:
+        monkeypatch.setenv(variable, "key")
+    with embedded(monkeypatch, tmp_path):
+        choose(None, None)
+    so = "So" if told else "No key is configured:"
+
+    assert [*told, f"{so} the small local model (SmolLM2-135M, on this machine) answers."] == (
+        capsys.readouterr().err.splitlines()
+    )
+
+
 def test_a_provider_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     """Where no model matters, the same provider is meant; the local one is made and not started."""
     with embedded(monkeypatch, tmp_path):

@@ -6,9 +6,11 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from streamkit import Client, providers
+from streamkit.codec import Capabilities
 from streamkit.testing import ProviderServer, anthropic_answer, chat_answer, responses_answer
 from tests.test_readme import snippets
 
@@ -31,6 +33,30 @@ def test_every_service_has_a_page() -> None:
     assert set(NAMES) == {path.stem for path in (FOLDER / "services").glob("*.md")}
     assert set(WRITER["NOTES"]) <= set(NAMES)
     assert {*NAMES, *WRITER["OWN_PAGES"]} == set(providers.names(others=False))
+
+
+@pytest.mark.parametrize(
+    ("down", "refused"),
+    [
+        ({}, []),
+        ({"prompt_caching": False, "prefill": False}, []),
+        ({"named_tool": False, "seed": False}, ["tool_choice by name", "`.seed(n)`"]),
+        (
+            {"tools": False, "named_tool": False, "stop": False},
+            [
+                'tools, and with them tool_choice "required", tool_choice by name, `parallel=False` '
+                "and images in a tool's result",
+                "`.stop(...)`",
+            ],
+        ),
+        ({"images": False, "image_urls": False}, ["images, and with them images by URL"]),
+    ],
+)
+def test_what_a_page_says_is_refused(down: dict[str, bool], refused: list[str]) -> None:
+    """What flags deny, and with it what follows from that; caching and an answer that was begun are never refused."""
+    able = Capabilities(**dict.fromkeys(WRITER["WORDS"], True))
+
+    assert refused == list(WRITER["_refused"](attrs.evolve(able, **down)))
 
 
 @pytest.mark.parametrize("name", NAMES)

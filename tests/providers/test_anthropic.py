@@ -294,6 +294,17 @@ def test_headers() -> None:
             {"thinking_budget": 2000, "reasoning_effort": "max"},
             {"thinking": {"type": "enabled", "budget_tokens": 2000}},
         ),
+        *(
+            (
+                {"thinking": True, "reasoning_effort": "high", "model": model},
+                {"thinking": {"type": "enabled", "budget_tokens": 4096}, "output_config": {"effort": "high"}},
+            )
+            for model in ("claude-opus-4-5-20251101", "claude-sonnet-4-5", "anthropic.claude-opus-4-1-20250805-v1:0")
+        ),
+        (
+            {"thinking": True, "reasoning_effort": "high", "model": "claude-opus-4-6"},
+            {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}},
+        ),
         ({"thinking": True, "model": "claude-opus-4-6"}, {"thinking": {"type": "enabled", "budget_tokens": 4096}}),
         ({"thinking": True, "model": "claude-opus-4-7"}, {"thinking": {"type": "adaptive", "display": "summarized"}}),
         (
