@@ -303,6 +303,7 @@ class _Run:
         self._began = time.monotonic()
         self._deadline = _earlier(ctx.deadline if ctx is not None else None, _after(self._began, timeouts.total))
         self._last_chunk: float | None = None
+        self._own_work = 0  # how deep in work that is not the provider's; chunks may be handed over meanwhile
         self._reason: str | None = None
         self._decided = False  # whether the producer itself decided the outcome
         self._deferred: list[Callable[[], object]] = []
@@ -380,7 +381,9 @@ class _Run:
             self._end(errors.DeadlineExceeded(self._late()), discard=False)
             return None
         limits, last = self._timeouts, self._last_chunk  # read once: the producer may store another meanwhile
-        if last is None:
+        if self._own_work:
+            due = _earlier(_after(now, limits.first_chunk), _after(now, limits.stall))  # to look again
+        elif last is None:
             due = _after(self._began, limits.first_chunk)
             if due is not None and now >= due:
                 self._end(_no_chunk(errors.FirstChunkTimeout, "no chunk came", limits.first_chunk, "first_chunk"))
@@ -490,11 +493,13 @@ class _Run:
     @contextmanager
     def own_work(self) -> Iterator[None]:
         """Stop the clocks that wait for chunks."""
-        last, self._last_chunk = self._last_chunk, _HANDING_OVER
+        self._own_work += 1
         try:
             yield
         finally:
-            self._last_chunk = None if last is None else time.monotonic()
+            if self._last_chunk is not None:
+                self._last_chunk = time.monotonic()
+            self._own_work -= 1
 
     def deliver(self, batch: list[Chunk]) -> bool:
         """Fold and hand over a batch; False when the stream has ended."""

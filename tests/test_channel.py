@@ -959,7 +959,7 @@ def test_ctrl_c_as_a_wait_begins(name: str, wait: Callable[[Pipe[int]], object])
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(wait, pipe) if name != "changed" else pool.submit(pipe.wait_changed, lambda: pipe.opened, 5)
         while not condition._waiters:
-            time.sleep(0)  # to be in line before it is woken
+            time.sleep(0)  # to be in line before it is woken; a Condition tells nobody that it is waited for
         if name == "not_empty":
             pipe.put_many([1])
         elif name == "not_full":

@@ -70,13 +70,13 @@ class ToolLoop:
     def batches(self, scope: LoopScope) -> Iterator[list[Chunk]]:
         """Make the calls; give all their chunks. Raises errors of our tree only."""
         steps: tuple[Step, ...] = ()
+        said: tuple[Message, ...] = ()
         index = 0
         for number in itertools.count(1):
             plan = self._plan(scope, steps)
             if plan.stop:
                 scope.stopped("stop_when")
                 return
-            said = scope.response().messages
             if steps:
                 scope.next_step()
             finish = yield from held_back(self.ask(step=number, index=index, said=said, plan=plan), scope)
@@ -87,7 +87,8 @@ class ToolLoop:
                 index = yield from self._results(scope, number, index, calls, known)
             yield [attrs.evolve(finish, index=index)]
             index += 1
-            steps = scope.response().steps
+            done = scope.response()
+            steps, said = done.steps, done.messages
             cause = self._cause(scope, steps, known, last=last, paused=_is_paused(finish))
             if cause is not None:
                 scope.stopped(cause)

@@ -281,6 +281,23 @@ def test_clocks_stand_still_while_tools_run(server: ProviderServer) -> None:
         assert "Done." == started(client, tools=[patient]).result().text
 
 
+def test_clocks_stand_still_for_the_last_tool_too(server: ProviderServer) -> None:
+    """Neither a decision nor the result of a quicker tool, which is handed over at once, sets them going again."""
+
+    @tool
+    def patient(city: str, ctx: Context) -> str:
+        """Wait longer than the clocks allow."""
+        ctx.wait(0.3)
+        return "done"
+
+    server.reply(*chat_answer(tool_calls=[paris(), paris("patient")]))
+    server.reply(*chat_answer("Done."))
+    with client_of(server, timeouts=Timeouts(first_chunk=0.2, stall=0.1)) as client:
+        stream = started(client, tools=[weather, patient], approve=lambda call: ToolDecision.allow())
+
+        assert "Done." == stream.result().text
+
+
 # -- cancelling
 
 
