@@ -284,7 +284,7 @@ class ChatBuilder:
         return self._with(reasoning_effort=effort)
 
     def prompt_caching(self, on: bool = True) -> ChatBuilder:
-        """Have the provider cache the beginning of the prompt, where that has to be asked for."""
+        """Have the provider cache the beginning of the prompt; where it does so by itself, this asks for nothing."""
         return self._with(prompt_caching=on)
 
     def headers(self, headers: Mapping[str, str]) -> ChatBuilder:

@@ -107,7 +107,7 @@ class Capabilities:
     schema_rules: StrictRules | None = None
     """What a schema that answers are strictly held to must be like; None: as far as we know, just a schema."""
     prompt_caching: bool = False
-    """Prompt caching that is asked for; without it there may be one that needs no asking."""
+    """The beginning of a prompt is cached: where that is asked for, or by itself."""
     prefill: bool = False
     """It goes on with a last message that is the assistant's."""
     seed: bool = True

@@ -203,12 +203,21 @@ def objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
         yield "it gives no log probabilities: leave logprobs out"
     if request.parallel_tool_calls is not None and not can.parallel_tool_calls:
         yield "it knows no switch for parallel tool calls: leave it out"
+    if not can.prompt_caching and wants_caching(request):
+        yield "it is not known to cache prompts: leave out .prompt_caching() and cache=True"
     if request.provider_options.get("n") not in (None, 1):
         yield "n above 1 is not read: make several requests, as with stream_parallel"
     yield from _thinking_objections(request, can)
     yield from _shape_objections(request, can)
     yield from _tool_objections(request, can)
     yield from _part_objections(request, can)
+
+
+def wants_caching(request: ChatRequest) -> bool:
+    """Say whether the beginning of the prompt, or the prompt up to a part of it, is to be cached."""
+    return request.prompt_caching or any(
+        getattr(part, "cache", False) for message in request.conversation for part in message.content
+    )
 
 
 def _thinking_objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:

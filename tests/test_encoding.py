@@ -380,6 +380,7 @@ def test_who_can_do_everything_objects_to_nothing() -> None:
         ("thinking", "no switch for thinking: use .reasoning_effort(...)"),
         ("thinking_budget", "no thinking budget: use .reasoning_effort(...)"),
         ("reasoning_effort", "no reasoning effort: leave it out"),
+        ("prompt_caching", "not known to cache prompts: leave out .prompt_caching() and cache=True"),
         ("json_schema", "it takes no JSON Schema: ask for JSON in the prompt"),
         ("seed", "it knows no seed: leave it out"),
         ("stop", "it knows no stop texts: leave them out"),

@@ -43,6 +43,7 @@ WORDS = {
     "thinking": "`.extended_thinking()`",
     "thinking_budget": "`.thinking_budget(n)`",
     "reasoning_effort": "`.reasoning_effort(...)`",
+    "prompt_caching": "`.prompt_caching()` and `cache=True`",
     "json": "JSON without a schema",
     "json_schema": "JSON Schemas",
     "seed": "`.seed(n)`",
@@ -51,7 +52,7 @@ WORDS = {
     "penalties": "`.penalties(...)`",
     "logprobs": "`.logprobs()`",
 }
-"""What cannot be asked where a flag of `Capabilities` is down. Caching always can: it asks for nothing then."""
+"""What cannot be asked where a flag of `Capabilities` is down."""
 
 IMPLIED = {
     "tools": ("required_tool", "named_tool", "parallel_tool_calls", "tool_result_images"),
@@ -136,14 +137,27 @@ def _ways(row: Any) -> Iterator[str]:
         yield f"Its thinking goes back as `{get('thinking_back', '')}` while tools are called."
     if get("prefill", ""):
         yield f"With a last message of the assistant's, marked `{get('prefill', '')}`, the model goes on with it."
-    if get("cache_marks", False):
-        yield "`.prompt_caching()` and `cache=True` on a part mark what is to be cached."
+    yield from _caching(row)
     if get("max_completion_tokens", None):
         yield "`.max_tokens(n)` becomes `max_completion_tokens` for the models that know only that."
     if get("unsigned_thinking", False):
         yield "Its thinking goes back as plain text."
     if get("models_path", "models") == "":
         yield "It lists no models."
+
+
+def _caching(row: Any) -> Iterator[str]:
+    quirks = getattr(row.codec, "quirks", None)
+    marks, key = getattr(quirks, "cache_marks", None), getattr(quirks, "cache_key", "")
+    if marks is not None:
+        where = (
+            f", for models with `{marks}` in their names; the others' prompts are cached by themselves" if marks else ""
+        )
+        yield f"`.prompt_caching()` and `cache=True` on a text mark what is to be cached{where}."
+    elif key:
+        yield f"`.prompt_caching()` and `cache=True` send a `{key}` made of the tools and the system text."
+    elif row.capabilities.prompt_caching and _module(row) != "anthropic":
+        yield "It caches prompts by itself: `.prompt_caching()` and `cache=True` ask for nothing."
 
 
 def _refused(can: Capabilities) -> Iterator[str]:

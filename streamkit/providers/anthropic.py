@@ -141,8 +141,8 @@ class AnthropicMessages:
         at the end of a last message that is the assistant's. Thinking without a budget has `DEFAULT_THINKING_BUDGET`
         tokens; with a reasoning effort instead of a budget, and for the models that know no other kind, it is adaptive.
         `prompt_caching` puts one cache mark at the end of the system text, else of the tools, else of the user's last
-        message, and a part's `cache` one at its end: four at most. `provider_options`, the API's own fields, have the
-        last word (see `encoding.merged`).
+        message, else of the last text, and a part's `cache` one at its end: four at most. `provider_options`, the API's
+        own fields, have the last word (see `encoding.merged`).
 
         Raises:
             ConfigError: for what the API refuses or does not know.
@@ -380,7 +380,8 @@ def _tool_choice(request: ChatRequest) -> dict[str, Any] | None:
 def _mark_for_caching(body: dict[str, Any]) -> None:
     """Have the prompt cached up to the end of what stays the same; the tools stand before the system text."""
     said = [block for turn in body["messages"] if turn["role"] == "user" for block in turn["content"]]
-    for blocks in (body.get("system"), body.get("tools"), said):
+    begun = [block for turn in body["messages"] for block in turn["content"] if block.get("type") == "text"]
+    for blocks in (body.get("system"), body.get("tools"), said, begun):
         if blocks:
             blocks[-1]["cache_control"] = {"type": "ephemeral"}
             return

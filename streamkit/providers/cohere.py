@@ -49,7 +49,13 @@ from streamkit.types.usage import Usage, count
 __all__ = ["CAPABILITIES", "Cohere", "CohereChat", "CohereDecoder"]
 
 CAPABILITIES = Capabilities(
-    named_tool=False, thinking=True, thinking_budget=True, most_stops=5, top_k=True, logprobs=True
+    named_tool=False,
+    thinking=True,
+    thinking_budget=True,
+    prompt_caching=True,
+    most_stops=5,
+    top_k=True,
+    logprobs=True,
 )
 """What the API can do; a model may know less."""
 

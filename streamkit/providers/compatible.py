@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 _MOST = attrs.evolve(CAPABILITIES, files=False)
-"""What most can: files as OpenAI takes them are its own."""
+"""What most can: files as OpenAI takes them are its own. Most cache prompts, by themselves."""
 _THINKING_TYPE = {"thinking": {"type": "enabled"}}
 _REASONING_ENABLED = {"reasoning": {"enabled": True}}
 
@@ -105,7 +105,9 @@ class Mistral(_Service):
     base_url_variable = "MISTRAL_BASE_URL"
     default_base_url = "https://api.mistral.ai/v1"
     usual_model = "mistral-large-latest"
-    quirks = Quirks(fields={"seed": "random_seed", "stream_options": ""}, prefill="prefix")
+    quirks = Quirks(
+        fields={"seed": "random_seed", "stream_options": ""}, prefill="prefix", cache_key="prompt_cache_key"
+    )
     can = attrs.evolve(_MOST, prefill=True, logprobs=False)
 
 
@@ -171,9 +173,9 @@ class OpenRouter(_Service):
         thinking=_REASONING_ENABLED,
         thinking_budget="reasoning.max_tokens",
         thinking_back="reasoning",
-        cache_marks=True,
+        cache_marks="",
     )
-    can = attrs.evolve(CAPABILITIES, thinking=True, thinking_budget=True, prompt_caching=True, top_k=True)
+    can = attrs.evolve(CAPABILITIES, thinking=True, thinking_budget=True, top_k=True)
 
 
 class Perplexity(_Service):
@@ -195,6 +197,7 @@ class Perplexity(_Service):
         named_tool=False,
         parallel_tool_calls=False,
         json=False,
+        prompt_caching=False,
         seed=False,
         stop=False,
         top_k=True,
@@ -232,6 +235,7 @@ class HuggingFace(_Service):
     base_url_variable = "HUGGINGFACE_BASE_URL"
     default_base_url = "https://router.huggingface.co/v1"
     usual_model = "meta-llama/Llama-3.1-8B-Instruct"
+    can = attrs.evolve(_MOST, prompt_caching=False)
 
 
 class NVIDIA(_Service):
@@ -245,6 +249,7 @@ class NVIDIA(_Service):
     base_url_variable = "NVIDIA_BASE_URL"
     default_base_url = "https://integrate.api.nvidia.com/v1"
     usual_model = "meta/llama-3.3-70b-instruct"
+    can = attrs.evolve(_MOST, prompt_caching=False)
 
 
 class DeepInfra(_Service):
@@ -354,8 +359,8 @@ class Alibaba(_Service):
     base_url_variable = "DASHSCOPE_BASE_URL"
     default_base_url = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"
     usual_model = "qwen-plus"
-    quirks = Quirks(thinking={"enable_thinking": True}, thinking_budget="thinking_budget", cache_marks=True)
-    can = attrs.evolve(_MOST, thinking=True, thinking_budget=True, prompt_caching=True, top_k=True)
+    quirks = Quirks(thinking={"enable_thinking": True}, thinking_budget="thinking_budget", cache_marks="")
+    can = attrs.evolve(_MOST, thinking=True, thinking_budget=True, top_k=True)
 
 
 class SambaNova(_Service):
@@ -369,7 +374,7 @@ class SambaNova(_Service):
     base_url_variable = "SAMBANOVA_BASE_URL"
     default_base_url = "https://api.sambanova.ai/v1"
     usual_model = "Meta-Llama-3.3-70B-Instruct"
-    can = attrs.evolve(_MOST, top_k=True, penalties=False)
+    can = attrs.evolve(_MOST, prompt_caching=False, top_k=True, penalties=False)
 
 
 class GitHubModels(_Service):
@@ -383,7 +388,7 @@ class GitHubModels(_Service):
     base_url_variable = "GITHUB_MODELS_BASE_URL"
     default_base_url = "https://models.github.ai/inference"
     quirks = Quirks(models_path="../catalog/models", max_completion_tokens=NEWER_MODELS)
-    can = attrs.evolve(_MOST, schema_rules=OPENAI_STRICT)
+    can = attrs.evolve(_MOST, prompt_caching=False, schema_rules=OPENAI_STRICT)
 
 
 # -- services whose address has a part of your own
@@ -405,6 +410,7 @@ class Databricks(_Service):
         fields={"stream_options": ""},
         thinking=_THINKING_TYPE,
         thinking_budget="thinking.budget_tokens",
+        cache_marks="claude",
     )
     can = attrs.evolve(
         _MOST, thinking=True, thinking_budget=True, parallel_tool_calls=False, top_k=True, seed=False, penalties=False
@@ -438,7 +444,10 @@ class Snowflake(_Service):
     settings: Mapping[str, str] = {"account": "SNOWFLAKE_ACCOUNT"}
     usual_model = "claude-sonnet-4-6"
     quirks = Quirks(
-        models_path="", fields={"max_tokens": "max_completion_tokens"}, thinking_budget="reasoning.max_tokens"
+        models_path="",
+        fields={"max_tokens": "max_completion_tokens"},
+        thinking_budget="reasoning.max_tokens",
+        cache_marks="claude",
     )
     can = attrs.evolve(_MOST, thinking_budget=True)
 

@@ -49,7 +49,6 @@ class DeepSeekMessages(KeyedProvider):
             citations=False,
             thinking_budget=False,
             json_schema=False,
-            prompt_caching=False,
             top_k=False,
         )
     )

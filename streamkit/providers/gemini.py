@@ -81,6 +81,7 @@ CAPABILITIES = Capabilities(
     thinking_budget=True,
     reasoning_effort=True,
     efforts=("minimal", "low", "medium", "high", "xhigh"),
+    prompt_caching=True,
     most_stops=5,
     most_temperature=2,
     top_k=True,

@@ -58,6 +58,7 @@ CAPABILITIES = Capabilities(
     thinking=True,
     reasoning_effort=True,
     efforts=("none", "low", "medium", "high", "max"),
+    prompt_caching=True,
     top_k=True,
     logprobs=True,
 )

@@ -13,6 +13,8 @@ then the end of the body, makes an answer complete.
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -47,6 +49,7 @@ from streamkit.encoding import (
     refuse,
     results,
     speaks,
+    wants_caching,
 )
 from streamkit.errors import ConfigError, DecodeError
 from streamkit.framing import Event, SSEFramer
@@ -96,8 +99,11 @@ class Quirks:
     """The field of an assistant's message in which the service wants its thinking back while tools are called."""
     prefill: str = ""
     """The field of a last message that is the assistant's which has the model go on with it."""
-    cache_marks: bool = False
-    """Whether a text is marked for the prompt to be cached up to its end, as at Anthropic."""
+    cache_marks: str | None = None
+    """A pattern, searched in the model's name, of the models for which a text is marked for the prompt to be cached up
+    to its end, as at Anthropic."""
+    cache_key: str = ""
+    """The field with a name that requests share whose prompts begin alike, without which none is cached."""
     max_completion_tokens: str | None = None
     """A pattern, searched in the model's name, of the models that know the token limit only by this newer name."""
     thinking_fields: tuple[str, ...] = ("reasoning_content", "reasoning", "reasoning_text")
@@ -112,6 +118,10 @@ class Quirks:
         whole = urljoin(f"{base_url}/", path) if path.startswith(("/", ".")) else f"{base_url}/{path}"
         return f"{whole}?{self.query}" if self.query else whole
 
+    def marks_caches(self, model: str) -> bool:
+        """Say whether a text is marked, for this model, for the prompt to be cached up to its end."""
+        return self.cache_marks is not None and re.search(self.cache_marks, model) is not None
+
     def spoken(self, body: dict[str, Any], request: ChatRequest) -> dict[str, Any]:
         """Give the body of a request as the service wants it."""
         whole = {name: value for name, value in body.items() if name not in self.fields}
@@ -122,6 +132,8 @@ class Quirks:
             whole = merged(whole, self.thinking)
         if self.thinking_budget and request.thinking_budget is not None:
             whole = merged(whole, _at(self.thinking_budget, request.thinking_budget))
+        if self.cache_key and wants_caching(request):
+            whole = {**whole, self.cache_key: _cache_key(body)}
         return whole
 
 
@@ -130,7 +142,13 @@ NEWER_MODELS = r"(^|[/:])(o\d|gpt-([5-9]|\d\d)|codex)"
 """A pattern of the names of those of OpenAI's models that know the token limit only as max_completion_tokens."""
 
 CAPABILITIES = Capabilities(
-    parallel_tool_calls=True, files=True, file_urls=False, reasoning_effort=True, logprobs=True, penalties=True
+    parallel_tool_calls=True,
+    files=True,
+    file_urls=False,
+    reasoning_effort=True,
+    prompt_caching=True,
+    logprobs=True,
+    penalties=True,
 )
 """What can be asked of OpenAI's own API and, as far as we know, of most services on its wire."""
 
@@ -152,16 +170,16 @@ class ChatCompletions:
         """Put a request into the API's words.
 
         Thinking and other providers' raw blocks are left out of the messages, since the API takes none back (but see
-        `Quirks.thinking_back`). A tool's failure is sent as a result that says so. `prompt_caching` asks for nothing,
-        as it is automatic, but where there are `Quirks.cache_marks`: there it marks the end of the system text, else of
-        the user's last message, and a text's `cache` its own. `provider_options`, the API's own fields, have the last
-        word (see `encoding.merged`).
+        `Quirks.thinking_back`). A tool's failure is sent as a result that says so. `prompt_caching` asks for nothing
+        where caching is automatic; with `Quirks.cache_marks` it marks the end of the system text, else of the user's
+        last message, and a text's `cache` its own; with `Quirks.cache_key` either sends a key made of what the prompt
+        begins with. `provider_options`, the API's own fields, have the last word (see `encoding.merged`).
 
         Raises:
             ConfigError: for what the API does not know or cannot do.
         """
-        refuse(provider, _objections(request, self.capabilities))
         quirks = self.quirks
+        refuse(provider, _objections(request, self.capabilities, quirks))
         return post(
             quirks.url(provider.base_url, quirks.path, request.model),
             merged(quirks.spoken(_body(request, quirks, provider.name), request), request.provider_options),
@@ -212,7 +230,7 @@ class OpenAICompatible(KeyedProvider):
     needs_key = False
     quirks = Quirks()
     """What it does its own way on the wire."""
-    can = attrs.evolve(CAPABILITIES, top_k=True)
+    can = attrs.evolve(CAPABILITIES, prompt_caching=False, top_k=True)
     """What its API can do."""
 
     def __init__(
@@ -248,12 +266,31 @@ def _at(path: str, value: Any) -> dict[str, Any]:
     return {first: _at(rest, value) if rest else value}
 
 
-def _objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
+def _objections(request: ChatRequest, can: Capabilities, quirks: Quirks) -> Iterator[str]:
     """What the API would refuse, or does not know, each with what to do instead."""
     yield from objections(request, can)
     yield from media_objections(request)
     if request.thinking_budget is not None and request.thinking_budget < 1:
         yield f"a thinking budget of {request.thinking_budget} tokens is refused: give at least 1, or none"
+    if can.prompt_caching and quirks.marks_caches(request.model):
+        yield from _mark_objections(request)
+
+
+def _mark_objections(request: ChatRequest) -> Iterator[str]:
+    """Only a text can be marked on this wire."""
+    parts = [part for message in request.messages if message.role != "assistant" for part in message.content]
+    if any(getattr(part, "cache", False) and not isinstance(part, TextPart) for part in parts):
+        yield "a cache mark stands at the end of a text: give cache=True to a TextPart"
+    elif request.prompt_caching and not any(isinstance(part, TextPart) and part.text for part in parts):
+        yield "there is no text at whose end the prompt could be marked for caching: add one, or leave it out"
+
+
+def _cache_key(body: Mapping[str, Any]) -> str:
+    """A name for what requests of one kind begin with: the tools and the system text, else the first message."""
+    first, *_ = body["messages"]
+    system = [message for message in body["messages"] if message["role"] == "system"]
+    begin = json.dumps([body.get("tools"), system or first], sort_keys=True)
+    return hashlib.sha256(begin.encode()).hexdigest()[:32]
 
 
 def _body(request: ChatRequest, quirks: Quirks, provider: str) -> dict[str, Any]:
@@ -298,36 +335,36 @@ def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
 
 
 def _messages(request: ChatRequest, quirks: Quirks, provider: str) -> list[dict[str, Any]]:
-    caching = quirks.cache_marks and request.prompt_caching
-    messages = _marked_for_caching(request.messages) if caching else request.messages
-    sent = list(_told(messages, quirks, provider))
+    marks = quirks.marks_caches(request.model)
+    messages = _marked_for_caching(request.messages) if marks and request.prompt_caching else request.messages
+    sent = list(_told(messages, quirks, provider, marks=marks))
     if quirks.prefill and sent[-1]["role"] == "assistant" and "tool_calls" not in sent[-1]:
         sent[-1][quirks.prefill] = True
     return sent
 
 
-def _told(messages: Sequence[Message], quirks: Quirks, provider: str) -> Iterator[dict[str, Any]]:
+def _told(messages: Sequence[Message], quirks: Quirks, provider: str, *, marks: bool) -> Iterator[dict[str, Any]]:
     ids = CallIds()
     calling = False  # the model is calling tools to answer the last message of the user's
     for message in messages:
         yield from results(message, ids)
         if message.role == "assistant":
-            said = _said(message, ids, quirks, provider)
+            said = _said(message, ids, provider, marks=marks)
             calling = calling or "tool_calls" in said
             thinking = own_thinking(message, provider) if calling and quirks.thinking_back else ""
             yield {**said, quirks.thinking_back: thinking} if thinking else said
         elif speaks(message):
             calling = False
-            yield {"role": message.role, "content": content(message, marks=quirks.cache_marks)}
+            yield {"role": message.role, "content": content(message, marks=marks)}
 
 
-def _said(message: Message, ids: CallIds, quirks: Quirks, provider: str) -> dict[str, Any]:
+def _said(message: Message, ids: CallIds, provider: str, *, marks: bool) -> dict[str, Any]:
     calls = [
         {**function_call(part, ids.of_call(part)), **_signed(part, provider)}
         for part in message.content
         if isinstance(part, ToolCallPart)
     ]
-    shown = content(message, marks=quirks.cache_marks) or (None if calls else "")
+    shown = content(message, marks=marks) or (None if calls else "")
     return {"role": "assistant", "content": shown, **({"tool_calls": calls} if calls else {})}
 
 

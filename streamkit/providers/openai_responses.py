@@ -83,6 +83,7 @@ CAPABILITIES = Capabilities(
     files=True,
     thinking=True,
     reasoning_effort=True,
+    prompt_caching=True,
     seed=False,
     stop=False,
     penalties=False,

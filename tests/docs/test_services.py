@@ -39,7 +39,8 @@ def test_every_service_has_a_page() -> None:
     ("down", "refused"),
     [
         ({}, []),
-        ({"prompt_caching": False, "prefill": False}, []),
+        ({"prefill": False}, []),
+        ({"prompt_caching": False}, ["`.prompt_caching()` and `cache=True`"]),
         ({"named_tool": False, "seed": False}, ["tool_choice by name", "`.seed(n)`"]),
         (
             {"tools": False, "named_tool": False, "stop": False},
@@ -53,7 +54,7 @@ def test_every_service_has_a_page() -> None:
     ],
 )
 def test_what_a_page_says_is_refused(down: dict[str, bool], refused: list[str]) -> None:
-    """What flags deny, and with it what follows from that; caching and an answer that was begun are never refused."""
+    """What flags deny, and with it what follows from that; an answer that was begun is never refused."""
     able = Capabilities(**dict.fromkeys(WRITER["WORDS"], True))
 
     assert refused == list(WRITER["_refused"](attrs.evolve(able, **down)))

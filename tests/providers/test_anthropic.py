@@ -494,11 +494,11 @@ def test_a_mark_of_the_users_is_not_doubled() -> None:
     assert MARK == body_of(messages=messages)["system"][0]["cache_control"]
 
 
-def test_prompt_caching_with_nothing_to_mark() -> None:
-    """A conversation of the assistant's words alone is sent without a mark."""
-    messages = (assistant("Once upon"),)
+def test_prompt_caching_of_an_answer_that_was_begun() -> None:
+    """Where there is nothing but the assistant's words, they are marked."""
+    body = body_of(messages=(assistant("Once upon"),), prompt_caching=True)
 
-    assert body_of(messages=messages) == body_of(messages=messages, prompt_caching=True)
+    assert {"type": "ephemeral"} == body["messages"][0]["content"][-1]["cache_control"]
 
 
 def test_neighbours_of_one_side_are_one_message() -> None:

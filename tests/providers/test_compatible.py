@@ -22,6 +22,7 @@ from streamkit.types import (
     ChatRequest,
     FilePart,
     ImagePart,
+    Message,
     ResponseFormat,
     TextPart,
     ThinkingPart,
@@ -341,10 +342,6 @@ LONG = user([TextPart(text="Long.", cache=True), "Short."])
             {"messages": (system("Be brief."), *HELLO), "prompt_caching": True},
             [[{"type": "text", "text": "Be brief.", **MARK}], "Hi"],
         ),
-        (
-            {"messages": (user([ImagePart(url="https://u")]),), "prompt_caching": True},
-            [[{"type": "image_url", "image_url": {"url": "https://u"}}]],
-        ),
         ({"messages": HELLO}, ["Hi"]),
     ],
 )
@@ -353,9 +350,64 @@ def test_cache_marks(name: str, fields: dict[str, Any], expected: list[Any]) -> 
     assert expected == [message["content"] for message in encoded(made(name), **fields)["messages"]]
 
 
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"messages": (user([ImagePart(url="https://u")]),), "prompt_caching": True}, "there is no text at whose end"),
+        ({"messages": (user(["Hi", ImagePart(url="https://u", cache=True)]),)}, "give cache=True to a TextPart"),
+        ({"messages": (assistant("Hi"),), "prompt_caching": True}, "there is no text at whose end"),
+    ],
+)
+def test_what_cannot_be_marked(fields: dict[str, Any], says: str) -> None:
+    """A mark that has no place is refused, since without it nothing would be cached."""
+    with pytest.raises(ConfigError, match=says):
+        encoded(made("openrouter"), **fields)
+
+
+@pytest.mark.parametrize("name", ["databricks", "snowflake"])
+def test_models_whose_cache_wants_marks(name: str) -> None:
+    """Behind one address some models cache by themselves, and some want marks."""
+    contents = [
+        encoded(made(name), model=model, messages=(LONG,))["messages"][0]["content"]
+        for model in ("claude-sonnet-4-6", "openai-gpt-5")
+    ]
+
+    assert [[{"type": "text", "text": "Long.", **MARK}, {"type": "text", "text": "Short."}], "Long.Short."] == contents
+
+
 def test_where_caching_needs_no_asking() -> None:
     """A service that caches by itself has no marks, and text as a text."""
     assert ["Long.Short."] == [message["content"] for message in encoded(made("groq"), messages=(LONG,))["messages"]]
+
+
+def test_a_key_for_the_cache() -> None:
+    """Requests that begin alike share a key, others do not; who asks for no caching sends none."""
+
+    def key(*messages: Message, **fields: Any) -> Any:
+        return encoded(made("mistral"), messages=messages, **fields).get("prompt_cache_key")
+
+    brief, caching = system("Be brief."), {"prompt_caching": True}
+    first = key(brief, *HELLO, **caching)
+
+    assert first
+    assert first == key(brief, user("Something else"), **caching)
+    assert first == key(brief, LONG)
+    assert 4 == len({first, key(*HELLO, **caching), key(LONG), key(brief, *HELLO, tools=(ADD,), **caching)})
+    assert None is key(brief, *HELLO)
+
+
+@pytest.mark.parametrize("name", ["perplexity", "huggingface", "nvidia", "sambanova", "github"])
+@pytest.mark.parametrize("fields", [{"messages": HELLO, "prompt_caching": True}, {"messages": (LONG,)}])
+def test_where_no_caching_is_known(name: str, fields: dict[str, Any]) -> None:
+    """It is refused, not passed over."""
+    with pytest.raises(ConfigError, match="not known to cache prompts"):
+        encoded(made(name), **fields)
+
+
+def test_a_server_that_is_not_known_caches_nothing_that_is_known() -> None:
+    """A row that is made on the spot says so, unless its class knows better."""
+    with pytest.raises(ConfigError, match="not known to cache prompts"):
+        encoded(OpenAICompatible(base_url="http://localhost:1/v1"), messages=(LONG,))
 
 
 @pytest.mark.parametrize("url", ["http://localhost:1/v1", "http://127.0.0.1:1/v1", "http://[::1]:1/v1"])
