@@ -10,6 +10,7 @@ room, a cancel) raises one flag, `alert`, so that an item costs one attribute lo
 
 from __future__ import annotations
 
+import contextlib
 import math
 import queue
 import threading
@@ -24,6 +25,9 @@ from streamkit.errors import ChannelClosed
 __all__ = ["Channel", "Outcome", "Pipe"]
 
 T = TypeVar("T")
+
+_BATCH = 1_000
+"""The most items of a batch: a writer that waits for room is woken between batches."""
 
 
 class Pipe(Generic[T]):
@@ -98,6 +102,17 @@ class Pipe(Generic[T]):
             self.items.append(item)
             self.unfinished += 1
             self.not_empty.notify()
+
+    def room(self, wanted: int, wait: float) -> int:
+        """Wait for room for so many items, `wait` seconds at most; give for how many of them there is room."""
+        with self.mutex:
+            self._low = self.bound - wanted
+            with contextlib.suppress(queue.Full):
+                self._wait(self.not_full, lambda: self._room(wanted) == wanted, _until(wait), queue.Full, writer=True)
+            return self._room(wanted)
+
+    def _room(self, wanted: int) -> int:
+        return wanted if self.closed or not self.bound else max(0, min(wanted, self.bound - len(self.items)))
 
     def _is_full(self) -> bool:
         return 0 < self.bound <= len(self.items)
@@ -210,10 +225,7 @@ class Pipe(Generic[T]):
     def may_deliver(self) -> bool:
         """Attend to a raised `alert` after taking an item; False when the item must not be delivered any more."""
         with self.mutex:
-            if self.closed and self.ended_by is not None and self.ended_by():
-                self.cut = True
-            if self.cut:
-                self._wait(self.changed, lambda: self.closed, None, queue.Empty)
+            if self.is_cut():
                 self.unfinished -= 1  # the item at hand
                 self._discard()
                 return False
@@ -222,6 +234,15 @@ class Pipe(Generic[T]):
             elif len(self.items) <= self._low:
                 self.not_full.notify_all()
             return True
+
+    def is_cut(self) -> bool:
+        """Attend to a raised `alert`: whether nothing more is to be delivered; then the outcome has been published."""
+        with self.mutex:
+            if self.closed and self.ended_by is not None and self.ended_by():
+                self.cut = True
+            if self.cut:
+                self._wait(self.changed, lambda: self.closed, None, queue.Empty)
+            return self.cut
 
     def wait_changed(self, ready: Callable[[], bool], timeout: float | None = None) -> bool:
         """Wait until `ready()`, which is asked after each change of state; False when time is up first."""
@@ -377,6 +398,29 @@ class Channel(queue.Queue[T]):
             if pipe.alert and not pipe.may_deliver():
                 return
             yield item
+
+    def batches(self, wait: Callable[[], float | None] | None = None) -> Iterator[list[T]]:
+        """Give what lies here, waiting for at least one item, until closed and drained; never raises.
+
+        `wait` is asked before each wait for the seconds that it may take; when they pass, the list is empty.
+        """
+        pipe = self._pipe
+        while True:
+            batch: list[T] = []
+            try:
+                while len(batch) < _BATCH:
+                    batch.append(pipe.items.popleft())
+            except IndexError:
+                if not batch:
+                    try:
+                        batch.append(pipe.take(True, wait() if wait is not None else None))
+                    except ChannelClosed:
+                        return
+                    except queue.Empty:
+                        pass
+            if batch and pipe.alert and not pipe.may_deliver():
+                return
+            yield batch
 
 
 class Outcome(Channel[T]):

@@ -13,12 +13,15 @@ from __future__ import annotations
 import contextvars
 import functools
 import itertools
+import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
+
+import attrs
 
 from streamkit import errors
 from streamkit.channel import Channel, Outcome, Pipe
@@ -33,9 +36,11 @@ from streamkit.types.chunks import Chunk
 from streamkit.types.response import ChatResponse, Fold, StepState, StopCause
 from streamkit.watchdog import watchdog
 
-__all__ = ["ChatStream", "Source", "start_stream"]
+__all__ = ["ChatStream", "Source", "start_stream", "start_streams"]
 
 T = TypeVar("T")
+
+logger = logging.getLogger("streamkit")
 
 Source = Callable[["_Run"], Iterable["list[Chunk]"]]
 """What a stream is made of: given the running stream (a `Scope` of calls), it gives batches of chunks."""
@@ -51,6 +56,34 @@ class Cancellable(Protocol):
     def live(self) -> bool:
         """Whether it has no outcome yet."""
 
+
+class Joinable(Protocol):
+    """What runs a stream."""
+
+    def join(self, seconds: float) -> None:
+        """Wait for its end, but not longer."""
+
+
+class Upstream(Protocol):
+    """A stream that another one is made of, as that one sees it."""
+
+    @property
+    def partial(self) -> ChatResponse:
+        """The response so far; `complete` once it is."""
+
+    def leave(self, reason: str | None) -> None:
+        """The other one has ended: nobody needs this any more. Idempotent; never blocks."""
+
+
+class Share(Upstream, Joinable, Protocol):
+    """A stream that several others are made of, as one of them sees it."""
+
+    production: Production
+    """The thread that they share."""
+
+
+NO_CLOCKS = Timeouts(connect=None, idle=None, first_chunk=None, stall=None, total=None)
+"""For streams that are made of others, which have clocks of their own."""
 
 CLOSE_WAIT = 1.0
 """Seconds that `close()` waits for the producer thread."""
@@ -79,6 +112,8 @@ def start_stream(
     on_settled: Callable[[ChatResponse], object] | None = None,
     enlist: Callable[[Cancellable], object] | None = None,
     logs: bool = False,
+    made_of: Upstream | None = None,
+    drains: bool = False,
 ) -> ChatStream:
     """Start a producer thread on `source` and give its stream once the answer is open.
 
@@ -86,6 +121,8 @@ def start_stream(
     stream. `enlist` is given what cancels it; `on_settled` is called, on the producer thread, with the response,
     partial or whole, before the outcome can be read, or, where that came from outside, after. `on_end` is so always
     before, on the thread that decides: it must be quick and take no lock. `logs` keeps all chunks, for `replay`.
+    `made_of` is the stream that this one reads: its outcome is this one's, too, and it ends when this one does. With
+    `drains` a cancel ends only that one, so that what had come still passes.
     """
     run = _Run(
         Pipe(0 if logs else buffer, logs=logs),  # who reads the log alone must not be held up by what lies in `ch`
@@ -96,6 +133,8 @@ def start_stream(
         max_headers=max_headers,
         on_end=on_end or _nothing,
         on_settled=on_settled or _nothing,
+        upstream=made_of,
+        drains=drains,
     )
     if enlist is not None:
         enlist(run)
@@ -113,6 +152,44 @@ def start_stream(
         return stream
     finally:
         del stream, run  # of the error's traceback: it would keep the stream alive, and the stream the error
+
+
+def start_streams(
+    fill: Callable[[Sequence[_Run]], object],
+    shares: Sequence[Share],
+    *,
+    name: str,
+    ctx: Context | None = None,
+    buffer: int = 10_000,
+) -> tuple[ChatStream, ...]:
+    """Start one producer thread that fills a stream for each share of another stream; returns at once."""
+    runs = [
+        _Run(
+            Pipe(buffer),
+            ctx=ctx,
+            timeouts=NO_CLOCKS,
+            hooks=Hooks(),
+            accumulate=False,
+            max_headers=None,
+            on_end=_nothing,
+            on_settled=_nothing,
+            upstream=share,
+            drains=False,
+        )
+        for share in shares
+    ]
+    streams = tuple(ChatStream(run) for run in runs)
+    production = _production(f"streamkit-{name}-{next(_numbers)}", _fill, runs, functools.partial(fill, runs))
+    try:
+        for run, share in zip(runs, shares, strict=True):
+            share.production = production
+            run.attend(share)
+        production.start()
+    except RuntimeError as e:
+        for run in runs:
+            run._unwatch()
+        raise StreamKitError(f"no thread can be started for the streams: {e}") from e
+    return streams
 
 
 class ChatStream:
@@ -180,8 +257,7 @@ class ChatStream:
         pipe = self._run.pipe
         over, at = pipe.closed, 0
         while pipe.wait_logged(at):
-            if pipe.cut and not over:
-                pipe.wait_changed(lambda: pipe.closed)
+            if pipe.alert and not over and pipe.is_cut():
                 return
             assert pipe.log is not None
             yield pipe.log[at]
@@ -228,6 +304,23 @@ class ChatStream:
         error = self.err.get()
         if error is not None:
             raise error.with_traceback(None)  # raised again, it would gather the frames of every reader
+
+
+class Mirror(Fold):
+    """Has another stream's response for its own: whatever is made of the chunks, the outcome is kept."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        super().__init__()
+        self._upstream = upstream
+
+    def add(self, chunks: Iterable[Chunk]) -> None:
+        """Count the characters that were passed on."""
+        self.chars += sum(len(chunk.content) for chunk in chunks if chunk.type == "text")
+
+    def response(self, *, complete: bool = False) -> ChatResponse:
+        """Give the other's response; `complete` only where this stream is, too."""
+        whole = self._upstream.partial
+        return whole if whole.complete == complete else attrs.evolve(whole, complete=complete, stop_cause="none")
 
 
 class _Lease:
@@ -288,10 +381,12 @@ class _Run:
         max_headers: int | None,
         on_end: Callable[[ChatResponse], object],
         on_settled: Callable[[ChatResponse], object],
+        upstream: Upstream | None,
+        drains: bool,
     ) -> None:
         self.pipe = pipe
         self.slot = SocketSlot(max_headers=max_headers)
-        self.fold = Fold(keep=accumulate)
+        self.fold = Fold(keep=accumulate) if upstream is None else Mirror(upstream)
         self.stats = Stats(self.fold)
         self.headers: Mapping[str, str] = {}
         self.request_id: str | None = None
@@ -300,6 +395,8 @@ class _Run:
         self._hooks = hooks
         self._on_end = on_end
         self._on_settled = on_settled
+        self._upstream = upstream
+        self._drains = drains
         self._began = time.monotonic()
         self._deadline = _earlier(ctx.deadline if ctx is not None else None, _after(self._began, timeouts.total))
         self._last_chunk: float | None = None
@@ -309,7 +406,7 @@ class _Run:
         self._deferred: list[Callable[[], object]] = []
         self._detach: Callable[[], None] = _nothing
         self._inner: Context | None = None
-        self._production: Production | None = None
+        self._production: Joinable | None = None
         if ctx is not None:
             self.pipe.ended_by = lambda: isinstance(ctx.error(), Cancelled)
 
@@ -323,17 +420,21 @@ class _Run:
                 self._claim(error, error.partial)
                 self.pipe.publish()
                 raise error
-            self._detach = self._ctx.attach(self)
-        # In the caller's context variables: observers and tools see its request, and its trace.
-        production = Production(functools.partial(contextvars.copy_context().run, _produce, self, source), name)
+        production = _production(name, _produce, self, source)
         try:
-            watchdog.watch(self)
+            self.attend(production)
             production.start()
         except RuntimeError as e:
             self._unwatch()
             raise StreamKitError(f"no thread can be started for the stream: {e}") from e
+
+    def attend(self, production: Joinable) -> None:
+        """Be told of the context's end, and watched; RuntimeError where the system gives no thread for that."""
         self._production = production
-        if self._ctx is not None and self._ctx.cancelled:  # between the question above and attach
+        if self._ctx is not None:
+            self._detach = self._ctx.attach(self)
+        watchdog.watch(self)
+        if self._ctx is not None and self._ctx.cancelled:  # before it was attached
             watchdog.post(self.cancelled)
 
     def wait_open(self) -> None:
@@ -343,7 +444,12 @@ class _Run:
         """End the run; signal-safe: plain stores and one `SimpleQueue.put`."""
         if self._reason is None:
             self._reason = reason
+        if self._drains:
+            watchdog.post(self._drain)
+            return
         self.alert()
+        if self._inner is not None:
+            self._inner.cancel(reason)  # now, not when the watchdog comes to it: so no tool is begun after this
         if not self.pipe.closed:  # else the message would keep the run alive until another stream begins
             watchdog.post(self._cancel)
 
@@ -353,6 +459,7 @@ class _Run:
 
     def join(self, seconds: float) -> None:
         if self._production is not None:
+            self.pipe.wait_changed(lambda: self.pipe.closed, seconds)
             self._production.join(seconds)
 
     # -- the watchdog's side
@@ -364,10 +471,17 @@ class _Run:
     def cancelled(self) -> None:
         """The context was cancelled."""
         error = self._ctx.error() if self._ctx is not None else None
-        self._end(error or Cancelled("cancelled"), discard=not isinstance(error, errors.DeadlineExceeded))
+        self._end(error or self._wish(), discard=not isinstance(error, errors.DeadlineExceeded))
 
     def _cancel(self) -> None:
-        self._end(Cancelled(f"cancelled: {self._reason}" if self._reason else "cancelled"), discard=True)
+        self._end(self._wish(), discard=True)
+
+    def _wish(self) -> Cancelled:
+        return Cancelled(f"cancelled: {self._reason}" if self._reason else "cancelled")
+
+    def _drain(self) -> None:
+        self.pipe.lift()
+        self._end_upstream()
 
     def abandon(self) -> None:
         """Nobody can read the stream any more."""
@@ -410,6 +524,7 @@ class _Run:
         error.attempts = self.stats.attempts
         self._claim(error, error.partial)
         self.stats.end()
+        self._end_upstream()
         self.pipe.publish(discard=discard)
         self.slot.interrupt()
         if self._inner is not None:
@@ -437,7 +552,8 @@ class _Run:
     def pause(self, seconds: float) -> None:
         """Sleep, unless the stream ends meanwhile."""
         if self.pipe.cut or self.pipe.wait_changed(lambda: self.pipe.closed, seconds):
-            raise Cancelled("the stream has ended")
+            # Perhaps before the watchdog comes to the cancel; so it must say the same.
+            raise (self._ctx.error() if self._ctx is not None and self._reason is None else None) or self._wish()
 
     def remaining(self) -> float | None:
         """The seconds to the deadline, or None."""
@@ -474,8 +590,8 @@ class _Run:
         if self._inner is None:
             self._inner = (self._ctx or Context()).child()
             self.defer(self._inner.cancel)
-            if self.pipe.claimed is not None:
-                self._inner.cancel("the stream has ended")
+            if self.pipe.cut or self.pipe.claimed is not None:
+                self._inner.cancel(self._reason)
         return self._inner
 
     def response(self) -> ChatResponse:
@@ -499,18 +615,24 @@ class _Run:
         finally:
             if self._last_chunk is not None:
                 self._last_chunk = time.monotonic()
+            else:
+                self._began = time.monotonic()  # the provider has not been asked before
             self._own_work -= 1
 
     def deliver(self, batch: list[Chunk]) -> bool:
         """Fold and hand over a batch; False when the stream has ended."""
         if not batch:
             return True
+        if self.pipe.closed:
+            return False
         self.fold.add(batch)
         first, self._last_chunk = self._last_chunk is None, _HANDING_OVER
         self.stats.note(len(batch), time.monotonic())
         if self._hooks.on_chunk is not None:
             for chunk in batch:
                 observe(self._hooks.on_chunk, chunk)
+                if self.pipe.cut or self.pipe.closed:
+                    break  # a slow observer is not to hold the thread for chunks that nobody gets
         if self._hooks.on_step_finish is not None and batch[-1].type == "step_finish":
             observe(self._hooks.on_step_finish, self.fold.response().steps[-1])
         delivered = self.pipe.put_many(batch)
@@ -524,8 +646,8 @@ class _Run:
         response = self.fold.response(complete=True)
         if self._claim(None, response):
             self._decided = True
-            self._on_settled(response)
-            observe(self._hooks.on_finish, response)
+            _guarded(self._on_settled, response)
+            _guarded(observe, self._hooks.on_finish, response)
             self._publish()
 
     def fail(self, error: StreamKitError) -> None:
@@ -535,8 +657,8 @@ class _Run:
         error.attempts = self.stats.attempts
         if self._claim(error, error.partial):
             self._decided = True
-            self._on_settled(error.partial)
-            self._observe_failure(error)
+            _guarded(self._on_settled, error.partial)
+            _guarded(self._observe_failure, error)
             self._publish()
 
     def _publish(self) -> None:
@@ -564,7 +686,12 @@ class _Run:
         self._unwatch()
         while self._deferred:
             self._deferred.pop()()
+        self._end_upstream()
         self.slot.release()
+
+    def _end_upstream(self) -> None:
+        if self._upstream is not None:
+            self._upstream.leave(self._reason)
 
     def _unwatch(self) -> None:
         watchdog.unwatch(self)
@@ -584,15 +711,55 @@ def _produce(run: _Run, source: Source) -> None:
     except StreamKitError as error:
         run.fail(error)
     except BaseException as error:  # a bug, ours or of a user's callable: the reader must not wait for ever
-        failure = StreamKitError(f"an internal error ended the stream: {error!r}")
-        failure.__cause__ = error
-        run.fail(failure)
+        run.fail(_bug(error))
     finally:
-        close = getattr(batches, "close", None)
-        if close is not None:
-            close()
-        run.tell_end()
+        _guarded(_close, batches)
+        _guarded(run.tell_end)
         run.clean_up()
+
+
+def _shown(error: BaseException) -> str:
+    try:
+        return repr(error)
+    except BaseException:  # its class may be the user's
+        return type(error).__name__
+
+
+def _fill(runs: Sequence[_Run], fill: Callable[[], object]) -> None:
+    """The producer thread of several streams."""
+    try:
+        fill()
+    except BaseException as error:  # as in `_produce`
+        for run in runs:
+            run.fail(_bug(error))
+    finally:
+        for run in runs:
+            run.clean_up()
+
+
+def _production(name: str, work: Callable[..., object], *args: object) -> Production:
+    """In the caller's context variables: observers and tools see its request, and its trace."""
+    return Production(functools.partial(contextvars.copy_context().run, work, *args), name)
+
+
+def _bug(error: BaseException) -> StreamKitError:
+    failure = StreamKitError(f"an internal error ended the stream: {_shown(error)}")
+    failure.__cause__ = error
+    return failure
+
+
+def _close(batches: Iterable[list[Chunk]]) -> None:
+    close = getattr(batches, "close", None)
+    if close is not None:
+        close()
+
+
+def _guarded(do: Callable[..., object], *args: object) -> None:
+    """Do what runs functions of the user's as the stream ends: whatever they raise, the rest must be done, too."""
+    try:
+        do(*args)
+    except BaseException:  # sys.exit, mostly: `observe` has caught the others
+        logger.exception("raised as the stream ended, which changes nothing")
 
 
 def _no_chunk(cls: type[StreamKitError], what: str, seconds: float | None, clock: str) -> StreamKitError:

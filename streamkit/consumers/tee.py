@@ -1,0 +1,207 @@
+"""tee and stream_to_multiple: one stream for several readers.
+
+One thread reads the stream and hands every batch to each of the readers that are left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import queue
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from streamkit.channel import Channel
+from streamkit.context import Context
+from streamkit.derived import AnyStream, Run, divided, opened
+from streamkit.errors import ChannelClosed, ConfigError, ContextError, SlowConsumer
+from streamkit.producer import Production
+from streamkit.stream import ChatStream
+from streamkit.types.chunks import Chunk
+
+__all__ = ["OnFull", "stream_to_multiple", "tee"]
+
+logger = logging.getLogger("streamkit")
+
+_PATIENCE = 0.05
+"""Seconds that are waited once for a reader that is behind."""
+
+_LOOK_AGAIN = 0.1
+"""Seconds after which a queue that is waited for is looked at again: it may have been dropped, the stream cancelled."""
+
+_CLOSED: tuple[type[Exception], ...] = (ChannelClosed, getattr(queue, "ShutDown", ChannelClosed))
+"""What a queue raises that takes no more items."""
+
+OnFull = Literal["block", "drop", "raise"]
+"""What happens to a reader that is too far behind: all wait for it, it misses chunks, or it is ended."""
+
+
+def tee(stream: AnyStream, n: int = 2, *, buffer: int = 10_000, on_full: OnFull = "block") -> tuple[ChatStream, ...]:
+    """Give `n` independent streams with all chunks and the outcome of `stream`; returns at once.
+
+    A branch that is `buffer` chunks behind (0: no bound) holds all branches back under "block", misses new chunks under
+    "drop" (`branch.stats.dropped`; `final` stays whole), and ends with `SlowConsumer` under "raise". A branch that is
+    cancelled or abandoned no longer counts; the last one cancels `stream`, which should have no other reader.
+
+    Raises:
+        ConfigError: `n` is below 1, or `on_full` unknown.
+    """
+    if n < 1:
+        raise ConfigError(f"n={n}: a stream is divided into at least one")
+    _check(on_full)
+    return divided(stream, _deliver if on_full == "block" else _Patience(on_full).hand, n, name="tee", buffer=buffer)
+
+
+def _check(on_full: str) -> None:
+    if on_full not in ("block", "drop", "raise"):
+        raise ConfigError(f"on_full={on_full!r}: use 'block', 'drop' or 'raise'")
+
+
+def _deliver(branch: Run, batch: list[Chunk]) -> bool:
+    return branch.deliver(batch)
+
+
+class _Patience:
+    """Hands chunks to branches that must not hold each other up.
+
+    One that is full may just not have had its turn, as what comes at once may be more than it holds. So it is waited
+    for, for a moment; but not again before it has caught up, or it would slow the others down to its own pace.
+    """
+
+    def __init__(self, on_full: OnFull) -> None:
+        self._ends = on_full == "raise"
+        self._behind: set[int] = set()  # ids of branches
+
+    def hand(self, branch: Run, batch: list[Chunk]) -> bool:
+        """Hand them over; False when the branch has ended."""
+        room = branch.pipe.room(len(batch), 0.0 if id(branch) in self._behind else _PATIENCE)
+        delivered = branch.deliver(batch[:room])
+        if room == len(batch):
+            if branch.pipe.room(len(batch), 0.0) == len(batch):
+                self._behind.discard(id(branch))
+            return delivered
+        self._behind.add(id(branch))
+        branch.stats.dropped += len(batch) - room
+        if self._ends:
+            behind = f"the reader of this branch is {branch.pipe.bound} chunks behind"
+            branch.fail(SlowConsumer(f"{behind}: read faster, or allow more with buffer=..."))
+        return branch.live
+
+
+def stream_to_multiple(
+    stream: AnyStream, *destinations: queue.Queue[Any], ctx: Context | None = None, on_full: OnFull = "block"
+) -> None:
+    """Copy each text to every queue, on a background thread; returns at once.
+
+    The outcome stays on `stream.err` and `stream.final`. At the end, also after an error or a cancel, a `Channel` is
+    closed, and a plain `queue.Queue` gets a last None, for which a full one gives up its oldest item unless it is
+    waited for ("block"). `on_full` is as in `tee`; "raise" ends that destination only. Thinking is not copied. A
+    destination that nobody holds any more, or that was closed, no longer counts; the last one cancels `stream`, and so
+    does `ctx`. `stream` should have no other reader.
+
+    Raises:
+        ConfigError: there is no destination, or `on_full` is unknown.
+    """
+    if not destinations:
+        raise ConfigError("there is no destination: give one queue or more")
+    _check(on_full)
+    other = opened(stream)
+    copy = _Copy(other, [_Destination(queue_, on_full) for queue_ in destinations])
+    detach = ctx.on_cancel(lambda: other.cancel("the context of its copies has ended")) if ctx is not None else None
+    Production(functools.partial(copy.run, detach), "streamkit-copy").start()
+
+
+class _Copy:
+    """The thread that copies a stream's text."""
+
+    def __init__(self, stream: ChatStream, destinations: Sequence[_Destination]) -> None:
+        self._stream = stream
+        self._left = [*destinations]
+
+    def run(self, detach: Callable[[], object] | None) -> None:
+        try:
+            for chunk in self._stream.ch:
+                if chunk.type == "text" and chunk.content:
+                    self._left = [to for to in self._left if to.put(chunk.content, self._is_cancelled)]
+                    if not self._left:
+                        self._stream.cancel("nobody reads its copies any more")
+                        return
+        finally:
+            for to in [to for to in self._left if not to.end_at_once()]:
+                to.end(self._is_cancelled)
+            if detach is not None:
+                detach()
+
+    def _is_cancelled(self) -> bool:
+        """Whether nobody is to be waited for any more."""
+        err = self._stream.err
+        return bool(err.queue) and isinstance(err.queue[0], ContextError)
+
+
+class _Destination:
+    """A queue that texts are copied to. Not held: one that its reader has dropped must not be waited for."""
+
+    def __init__(self, queue_: queue.Queue[Any], on_full: OnFull) -> None:
+        self._queue = weakref.ref(queue_)
+        self._on_full = on_full
+        self._wait = _LOOK_AGAIN if on_full == "block" else _PATIENCE
+        self._behind = False
+
+    def put(self, text: str, is_cancelled: Callable[[], bool]) -> bool:
+        """Copy a text; False when the destination no longer counts."""
+        try:
+            if self._offer(text, is_cancelled):
+                return True
+        except _CLOSED:
+            return False
+        if self._queue() is None or is_cancelled() or self._on_full == "block":
+            return False
+        if self._on_full == "drop":
+            return True
+        logger.warning("a copy of a stream was ended: its queue is full, and its reader too slow")
+        self.end(is_cancelled)
+        return False
+
+    def end_at_once(self) -> bool:
+        """Say that nothing more comes, if that needs no waiting; False where it does."""
+        queue_ = self._queue()
+        try:
+            if isinstance(queue_, Channel):
+                queue_.close()
+            elif queue_ is not None:
+                queue_.put_nowait(None)
+        except queue.Full:
+            return False
+        except _CLOSED:
+            pass
+        return True
+
+    def end(self, is_cancelled: Callable[[], bool]) -> None:
+        """Say that nothing more comes; a full queue that is not waited for loses its oldest item to that."""
+        with contextlib.suppress(*_CLOSED):
+            if not self.end_at_once() and not self._offer(None, is_cancelled):
+                self._force_end()
+
+    def _offer(self, item: str | None, is_cancelled: Callable[[], bool]) -> bool:
+        """Put it, waiting where that is wanted; False when it could not be put."""
+        while (queue_ := self._queue()) is not None:
+            with contextlib.suppress(queue.Full):
+                queue_.put(item, timeout=0.0 if self._behind or is_cancelled() else self._wait)
+                self._behind = False
+                return True
+            self._behind = self._on_full != "block"
+            if self._on_full != "block" or is_cancelled():
+                return False
+            del queue_  # for a moment nobody may hold it
+        return False
+
+    def _force_end(self) -> None:
+        queue_ = self._queue()
+        while queue_ is not None:
+            with contextlib.suppress(queue.Full):
+                queue_.put_nowait(None)
+                return
+            with contextlib.suppress(queue.Empty):
+                queue_.get_nowait()
