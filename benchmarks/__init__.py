@@ -6,8 +6,9 @@
     server       the loopback provider, a process of its own
     worker       the process that measures
     clients      streamkit and its peers, each used as its own documentation shows
+    catalogue    the object whose partials are measured
     process      what a process says of itself: CPU, memory, threads, files
-    per_chunk, startup, latency, parallel, cancel, large_event, leak
+    per_chunk, startup, latency, parallel, cancel, large_event, objects, leak
                  the families of figures
 
 Every figure is taken in processes of their own on one machine and one loopback server, in rounds that alternate between

@@ -89,7 +89,7 @@ def _shown(value: float | None, unit: str) -> str:
 
 def _circumstances() -> dict[str, Any]:
     """Say where and with what the figures were taken."""
-    packages = ("streamkit-llm", "requests", "urllib3", "sseclient-py", "msgspec", "openai")
+    packages = ("streamkit-llm", "requests", "urllib3", "sseclient-py", "msgspec", "openai", "jiter", "instructor")
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),

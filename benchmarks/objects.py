@@ -1,22 +1,27 @@
-"""Typed partials of one large object: their CPU, whether it is linear, and what parsing anew at each delta costs."""
+"""Typed partials of one large object: their CPU, whether it is linear, and what parsing anew at each delta costs.
+
+instructor is asked for smaller ones, as its time grows with the square of their size; of two sizes, so that it shows.
+"""
 
 from __future__ import annotations
 
-import json
+import functools
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import process_time
 from typing import Any
 
 import attrs
 
 from benchmarks.bench import Bench, Worker, alternating, installed
+from benchmarks.catalogue import pieces
+from benchmarks.process import cpu
 from benchmarks.row import Row, absolute, compared, missing
 
-__all__ = ["measure", "partials", "reparsed"]
+__all__ = ["measure", "partials", "reparsed", "streamed"]
 
 ITEMS = 4_000
-DELTA = 8
+FEW = (200, 400)
 
 
 @attrs.define
@@ -37,6 +42,11 @@ class Catalogue:
 
 def measure(bench: Bench) -> Iterator[Row]:
     """Take the figures."""
+    yield from _large(bench)
+    yield from _over_http(bench)
+
+
+def _large(bench: Bench) -> Iterator[Row]:
     bench.tell(f"typed partials of an object of {ITEMS} items")
     with (
         Worker("objects.partials", str(ITEMS)) as ours,
@@ -55,6 +65,22 @@ def measure(bench: Bench) -> Iterator[Row]:
         yield compared(figure, "s", taken["ours"], "jiter, parsing anew", taken["theirs"], at_most=0.5)
 
 
+def _over_http(bench: Bench) -> Iterator[Row]:
+    for items in FEW:
+        figure = f"partials of a {items // 20} kB object of {items} items over HTTP: CPU"
+        if not installed("instructor"):
+            yield missing(figure, "instructor (in an environment of its own: it needs an older openai)")
+            continue
+        bench.tell(f"typed partials of an object of {items} items: instructor, streamkit")
+        url = bench.url("catalogue", items)
+        with (
+            Worker("objects.streamed", "streamkit", url, str(items)) as ours,
+            Worker("objects.streamed", "instructor", url, str(items)) as theirs,
+        ):
+            taken = alternating(bench.count(2, 1), {"ours": ours.measure, "theirs": theirs.measure})
+        yield compared(figure, "s", taken["ours"], "instructor", taken["theirs"], at_most=0.1)
+
+
 def partials(items: str) -> Iterator[float]:
     """Read all partials of a stream a round; give the seconds of CPU."""
     from streamkit.consumers.objects import ObjectStream, Wanted
@@ -62,7 +88,7 @@ def partials(items: str) -> Iterator[float]:
     from streamkit.typed import typed
     from streamkit.types.chunks import Chunk, TextChunk
 
-    chunks: list[Chunk] = [TextChunk(content=delta, index=i) for i, delta in enumerate(_deltas(int(items)))]
+    chunks: list[Chunk] = [TextChunk(content=delta, index=i) for i, delta in enumerate(pieces(int(items)))]
 
     def source(run: Any) -> Iterator[list[Chunk]]:
         run.answered({}, None)
@@ -85,7 +111,7 @@ def reparsed(items: str) -> Iterator[float]:
     """Parse the text so far at each delta, as clients without an incremental parser do."""
     import jiter
 
-    deltas = [delta.encode() for delta in _deltas(int(items))]
+    deltas = [delta.encode() for delta in pieces(int(items))]
     while True:
         begin = process_time()
         text = bytearray()
@@ -99,6 +125,42 @@ def reparsed(items: str) -> Iterator[float]:
         yield taken
 
 
-def _deltas(items: int) -> list[str]:
-    text = json.dumps({"items": [{"id": i, "name": f"item {i:05d}", "price": i / 8} for i in range(items)]})
-    return [text[at : at + DELTA] for at in range(0, len(text), DELTA)]
+def streamed(name: str, url: str, items: str) -> Iterator[float]:
+    """Ask for the object and read its partials, of a pydantic model, a round; give the seconds of CPU."""
+    ask = {"instructor": _instructor, "streamkit": _streamkit}[name](url)
+    while True:
+        before = cpu()
+        *_, last = ask()
+        taken = cpu() - before
+        if len(last.items) != int(items):
+            raise RuntimeError("the last partial is not the whole object")
+        yield taken
+
+
+def _streamkit(url: str) -> Callable[[], Iterator[Any]]:
+    from streamkit import Client, stream_object
+    from streamkit.providers import OpenAI
+
+    model = Client(OpenAI(api_key="sk-benchmark", base_url=url)).model("gpt-4o")
+    wanted = _pydantic_catalogue()
+    return lambda: stream_object(model, wanted, prompt="List all", mode="tool").partial_object_stream()
+
+
+def _instructor(url: str) -> Callable[[], Iterator[Any]]:
+    import instructor
+    import openai
+
+    client = instructor.from_openai(openai.OpenAI(api_key="sk-benchmark", base_url=url))
+    return functools.partial(
+        client.create_partial,
+        response_model=_pydantic_catalogue(),
+        model="gpt-4o",
+        messages=[{"role": "user", "content": "List all"}],
+    )
+
+
+def _pydantic_catalogue() -> Any:
+    import pydantic
+
+    item = pydantic.create_model("Item", id=(int, ...), name=(str, ...), price=(float, ...))
+    return pydantic.create_model("Catalogue", items=(list[item], ...))  # type: ignore[valid-type]

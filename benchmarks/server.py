@@ -18,8 +18,11 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
-__all__ = ["chunks", "endless", "headless", "large", "paced", "silent", "stamped", "unlike"]
+from benchmarks.catalogue import pieces
+
+__all__ = ["catalogue", "chunks", "endless", "headless", "large", "paced", "silent", "stamped", "unlike"]
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
@@ -72,6 +75,11 @@ def large(conn: socket.socket, megabytes: int) -> None:
     conn.sendall(HEAD + _large(megabytes) + b"".join(_endings()) + END)
 
 
+def catalogue(conn: socket.socket, items: int) -> None:
+    """Send a call of a tool at once whose input is an object of so many items."""
+    conn.sendall(HEAD + b"".join(_catalogue(items)) + END)
+
+
 def silent(conn: socket.socket, _: int) -> None:
     """Send the head and one piece of text, then nothing more until the client goes."""
     conn.sendall(HEAD + _framed(_event(" the", 0)))
@@ -91,7 +99,9 @@ def endless(conn: socket.socket, _: int) -> None:
         conn.sendall(some)
 
 
-ANSWERS = {answer.__name__: answer for answer in (chunks, endless, headless, large, paced, silent, stamped, unlike)}
+ANSWERS = {
+    answer.__name__: answer for answer in (catalogue, chunks, endless, headless, large, paced, silent, stamped, unlike)
+}
 
 
 # -- their bytes
@@ -109,12 +119,24 @@ def _large(megabytes: int) -> bytes:
     return b"".join(_framed(event[at : at + PIECE]) for at in range(0, len(event), PIECE))
 
 
-def _endings() -> Iterator[bytes]:
-    yield _framed(_event("", 0, "stop"))
+@functools.cache
+def _catalogue(items: int) -> list[bytes]:
+    call = {"index": 0, "id": "call_0", "type": "function", "function": {"name": "Catalogue", "arguments": ""}}
+    deltas = [{"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in pieces(items)]
+    events = [_chunk({"tool_calls": [call]}, 0), *(_chunk(delta, 0) for delta in deltas)]
+    return [*map(_framed, events), *_endings("tool_calls")]
+
+
+def _endings(finish_reason: str = "stop") -> Iterator[bytes]:
+    yield _framed(_event("", 0, finish_reason))
     yield _framed(b"data: [DONE]\n\n")
 
 
 def _event(text: str, number: int, finish_reason: str | None = None) -> bytes:
+    return _chunk({"content": text} if text else {}, number, finish_reason)
+
+
+def _chunk(delta: dict[str, Any], number: int, finish_reason: str | None = None) -> bytes:
     chunk = {
         "id": f"chatcmpl-AbCdEfGhIjKlMnOpQrSt{number:09}",
         "object": "chat.completion.chunk",
@@ -122,9 +144,7 @@ def _event(text: str, number: int, finish_reason: str | None = None) -> bytes:
         "model": "gpt-4o-2024-08-06",
         "service_tier": "default",
         "system_fingerprint": "fp_0123456789",
-        "choices": [
-            {"index": 0, "delta": {"content": text} if text else {}, "logprobs": None, "finish_reason": finish_reason}
-        ],
+        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}],
         "usage": None,
     }
     plain = json.dumps(chunk, ensure_ascii=False, separators=(",", ":"))

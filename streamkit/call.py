@@ -247,8 +247,16 @@ class Call:
                 message_count=len(self.request.messages),
                 tool_count=len(self.request.tools),
                 step=self.step,
+                base_url=self._base_url(),
+                request=self.request,
             )
             observe(self.hooks.on_request, info)
+
+    def _base_url(self) -> str:
+        try:
+            return self.provider.base_url
+        except StreamKitError:  # of a server of our own that does not start; encoding says so
+            return ""
 
     def _observe_response(self, seen: _Seen) -> None:
         if self.hooks.on_response is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,12 +15,12 @@ import attrs
 from streamkit.call import Call
 from streamkit.codec import Capabilities, Model, Provider
 from streamkit.context import Context
-from streamkit.errors import ConfigError
+from streamkit.errors import ConfigError, printable
 from streamkit.hooks import Hooks
 from streamkit.loops.fallback import Fallback
 from streamkit.retry import RetryBudget
 from streamkit.settings import Limits, RetryPolicy, Timeouts
-from streamkit.stream import Cancellable, ChatStream, Source, start_stream
+from streamkit.stream import Cancellable, ChatStream, Source, Upstream, start_stream
 from streamkit.types.messages import FilePart, ImagePart, Message, MessageLike, Part
 from streamkit.types.request import AnyTool, ChatRequest, ResponseFormat, Tool
 from streamkit.types.response import ChatResponse
@@ -101,13 +102,18 @@ class Client:
 
     def chat(self, model: str | None = None) -> ChatBuilder:
         """Begin a request to `model`, or to the provider's default one where it has such (`Local` has)."""
-        if model is None:
-            model = str(getattr(self.provider, "default_model", ""))
-        return ChatBuilder(client=self, request=ChatRequest(model=model), settings=self._defaults)
+        name = self._default_model() if model is None else model
+        return ChatBuilder(client=self, request=ChatRequest(model=name), settings=self._defaults)
 
-    def model(self, name: str) -> Model:
-        """Give a model that is asked through this client's pool, retries, timeouts, limits and hooks."""
-        return Model(name=name, provider=self.provider, client=self)
+    def model(self, name: str | None = None) -> Model:
+        """Give a model that is asked through this client's pool, retries, timeouts, limits and hooks.
+
+        Without a name it is the provider's default one, where it has such (`Local` has).
+        """
+        return Model(name=self._default_model() if name is None else name, provider=self.provider, client=self)
+
+    def _default_model(self) -> str:
+        return str(getattr(self.provider, "default_model", ""))
 
     def models(self) -> list[str]:
         """Ask the provider for the names of its models, as `chat` takes them, in its order.
@@ -376,11 +382,13 @@ class ChatBuilder:
         *,
         logs: bool = False,
         on_end: Callable[[ChatResponse], object] | None = None,
+        made_of: Upstream | None = None,
     ) -> ChatStream:
         """Start a stream of what a call, or a loop over calls, gives. Internal.
 
         `logs` keeps all chunks (then nothing bounds how many lie unread). `on_end` is told the response, partial or
         whole, before the outcome can be read, on whatever thread decides it: it must be quick and take no lock.
+        `made_of` has the response of its own that the stream then has.
         """
         client, settings = self._client, self._settings
         return start_stream(
@@ -396,6 +404,7 @@ class ChatBuilder:
             on_settled=client._settled,
             enlist=client._enlist,
             logs=logs,
+            made_of=made_of,
         )
 
     def on(self, client: Client, model: str) -> ChatBuilder:
@@ -441,12 +450,24 @@ def client_of(model: Model | str) -> tuple[Client, str]:
 
         model = providers.model(model)
     if not isinstance(model, Model):
-        raise ConfigError(f"{model!r} is no model: give client.model('name'), or a name such as 'openai:gpt-4o'")
+        raise ConfigError(
+            f"{printable(repr(model), 100)} is no model: give client.model('name'), or a name such as 'openai:gpt-4o'"
+        )
     return model.client or _shared(model.provider), model.name
 
 
 _clients: dict[Any, Client] = {}
 _clients_lock = threading.Lock()  # guards _clients
+
+
+def _unlock() -> None:
+    """In a forked child: who held the lock is not there."""
+    global _clients_lock
+    _clients_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_unlock)
 
 
 def _shared(provider: Provider) -> Client:

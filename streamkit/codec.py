@@ -8,7 +8,7 @@ its answer go through one `Decoder`, which gives chunks; an error answer goes th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import attrs
 
@@ -110,6 +110,8 @@ class Capabilities:
     """The beginning of a prompt is cached: where that is asked for, or by itself."""
     prefill: bool = False
     """It goes on with a last message that is the assistant's."""
+    prefill_gives: Literal["rest", "whole"] = "rest"
+    """What it then gives: what is new, or all of the answer, with what was sent of it."""
     seed: bool = True
     stop: bool = True
     most_stops: int | None = None

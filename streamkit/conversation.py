@@ -45,7 +45,7 @@ class Conversation:
     def __init__(self, chat: ChatBuilder, *, on_failure: OnFailure = "rollback", trim: Trim | None = None) -> None:
         if on_failure not in ("rollback", "keep"):
             raise ConfigError(f"on_failure={on_failure!r}: use 'rollback' or 'keep'")
-        self._chat = chat
+        self._chat = chat.accumulate(True)  # what is answered enters the history
         self._on_failure = on_failure
         self._trim = trim
         self._messages: tuple[Message, ...] = ()

@@ -292,7 +292,7 @@ def _part_objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
             elif isinstance(part, FilePart):
                 yield from _file_objections(part, can)
             elif isinstance(part, ToolResultPart) and part.images and not can.tool_result_images:
-                yield "it takes no images in a tool's result: send them in a user message"
+                yield "it takes no images in a tool's result: have the tool give text, or send them in a user message"
             elif isinstance(part, ToolResultPart):
                 for image in part.images:
                     yield from image_objections(image, can)

@@ -5,26 +5,26 @@ A model and what to ask of it become a builder, the loop over its calls becomes 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar, overload
 
 from streamkit.call import Call
 from streamkit.client import ChatBuilder, client_of
 from streamkit.codec import Model
-from streamkit.consumers.objects import ObjectResult, ObjectStream, Wanted
+from streamkit.consumers.objects import ITEMS, ObjectResult, ObjectStream, Wanted
 from streamkit.consumers.text import TextStream
 from streamkit.context import Context
-from streamkit.errors import ConfigError
+from streamkit.errors import ConfigError, printable
 from streamkit.hooks import Hooks, RequestInfo, ResponseInfo, ToolCallInfo
 from streamkit.loops.fallback import Fallback
 from streamkit.loops.objects import ObjectLoop
 from streamkit.loops.tools import StepPlan, ToolLoop
-from streamkit.schema import offences
 from streamkit.settings import RetryPolicy, Timeouts
 from streamkit.tools import StopWhen, ToolDecision
-from streamkit.typed import json_schema, of_schema, typed
+from streamkit.typed import Typed, json_schema, of_schema, typed
 from streamkit.types.chunks import Chunk
 from streamkit.types.messages import Message, MessageLike
 from streamkit.types.messages import system as system_message
@@ -87,7 +87,7 @@ def stream_text(
             `provider.model(...)`, or `client.model(...)` to ask through that client.
         prompt: what the user says last.
         system: the system prompt.
-        messages: the conversation so far; it stands between `system` and `prompt`, of which one must be there.
+        messages: the conversation so far, between `system` and `prompt`; without a prompt there must be some.
         tools: functions marked with `tool`, `Tool`s, or dicts. One without a function is only reported, which ends the
             loop after its step.
         tool_choice: "auto", "none", "required" or a tool's name, for every step: see `prepare_step`.
@@ -118,14 +118,6 @@ def stream_text(
         on_step_finish: see `Hooks`.
         on_finish: see `Hooks`.
     """
-    single = Hooks(
-        on_request=on_request,
-        on_response=on_response,
-        on_chunk=on_chunk,
-        on_tool_call=on_tool_call,
-        on_step_finish=on_step_finish,
-        on_finish=on_finish,
-    )
     builder = _builder(
         model,
         prompt=prompt,
@@ -143,7 +135,12 @@ def stream_text(
         retry_policy=retry_policy,
         timeout=timeout,
         timeouts=timeouts,
-        hooks=(hooks or Hooks()) | single,
+        hooks=(hooks or Hooks()) | Hooks(on_tool_call=on_tool_call),
+        on_request=on_request,
+        on_response=on_response,
+        on_chunk=on_chunk,
+        on_step_finish=on_step_finish,
+        on_finish=on_finish,
     )
     return text_stream(
         builder,
@@ -172,6 +169,9 @@ def text_stream(
     on_end: Callable[[ChatResponse], object] | None = None,
 ) -> TextStream:
     """`stream_text` of what a builder asks for."""
+    if not isinstance(tools, Sequence):
+        raise ConfigError(f"tools={printable(repr(tools), 100)}: give a list of tools, also of one")
+    builder = builder.accumulate(True)  # the loop reads the calls in what was kept, and the views keep all anyway
     if tools:
         builder = builder.tools(tools)
     if tool_choice != "auto":
@@ -189,26 +189,78 @@ def text_stream(
     return TextStream(builder.start(loop.batches, ctx, logs=True, on_end=on_end))
 
 
-def generate_text(model: Model | str, **options: Any) -> ChatResponse:
+def generate_text(
+    model: Model | str,
+    *,
+    prompt: str | None = None,
+    system: str | None = None,
+    messages: Sequence[MessageLike] = (),
+    tools: Sequence[AnyTool] = (),
+    max_steps: int = 5,
+    ctx: Context | None = None,
+    timeout: float | None = None,
+    hooks: Hooks | None = None,
+    **options: Any,
+) -> ChatResponse:
     """Give the response of `stream_text`, which has the same parameters; blocks to its end, and raises."""
-    return stream_text(model, **options).result()
+    stream = stream_text(
+        model,
+        prompt=prompt,
+        system=system,
+        messages=messages,
+        tools=tools,
+        max_steps=max_steps,
+        ctx=ctx,
+        timeout=timeout,
+        hooks=hooks,
+        **options,
+    )
+    with _cancelled_by_exceptions(stream):
+        return stream.result()
 
 
 @overload
 def stream_object(
-    model: Model | str, schema: type[T], *, mode: ObjectMode = ..., repair: bool = ..., **options: Any
+    model: Model | str,
+    schema: type[T],
+    *,
+    prompt: str | None = ...,
+    system: str | None = ...,
+    messages: Sequence[MessageLike] = ...,
+    mode: ObjectMode = ...,
+    repair: bool = ...,
+    ctx: Context | None = ...,
+    timeout: float | None = ...,
+    hooks: Hooks | None = ...,
+    **options: Any,
 ) -> ObjectStream[T]: ...
 @overload
 def stream_object(
-    model: Model | str, schema: Mapping[str, Any], *, mode: ObjectMode = ..., repair: bool = ..., **options: Any
+    model: Model | str,
+    schema: object,  # a JSON Schema, or what type checkers do not take for a type: a Literal, a union
+    *,
+    prompt: str | None = ...,
+    system: str | None = ...,
+    messages: Sequence[MessageLike] = ...,
+    mode: ObjectMode = ...,
+    repair: bool = ...,
+    ctx: Context | None = ...,
+    timeout: float | None = ...,
+    hooks: Hooks | None = ...,
+    **options: Any,
 ) -> ObjectStream[Any]: ...
 def stream_object(
     model: Model | str,
     schema: Any,
     *,
+    prompt: str | None = None,
+    system: str | None = None,
+    messages: Sequence[MessageLike] = (),
     mode: ObjectMode = "auto",
     repair: bool = False,
     ctx: Context | None = None,
+    timeout: float | None = None,
+    hooks: Hooks | None = None,
     **options: Any,
 ) -> ObjectStream[Any]:
     """Start generating an object.
@@ -217,19 +269,30 @@ def stream_object(
 
     Args:
         model: as for `stream_text`.
-        schema: an attrs class, dataclass, TypedDict, pydantic model, `list[...]` of one, an Enum or Literal, or a JSON
-            Schema.
+        schema: an attrs class, dataclass, TypedDict, named tuple, pydantic model, `list[...]` or `dict[str, ...]` of
+            these, an Enum or Literal, or a JSON Schema.
+        prompt: what the user says last.
+        system: the system prompt.
+        messages: the conversation so far, between `system` and `prompt`; without a prompt there must be some.
         mode: how the schema is sent; "auto" takes the first way that the provider takes it in.
         repair: ask once more, with what was wrong, before failing.
         ctx: ends the stream when it ends.
-        options: prompt, system, messages, temperature and all that `stream_text` takes but for tools and their loop.
+        timeout: seconds for everything.
+        hooks: observers, beside the client's own.
+        options: temperature, `on_finish` and all that `stream_text` takes but for tools and their loop.
 
     Raises:
         ConfigError: the type cannot be put into a JSON Schema, or the provider cannot be asked for it in this mode.
     """
-    builder = _builder(model, **options)
-    kind = of_schema(schema) if isinstance(schema, Mapping) else typed(schema)
-    wanted, asked = _asked_for_object(builder, kind, mode)
+    builder = _builder(
+        model, prompt=prompt, system=system, messages=messages, timeout=timeout, hooks=hooks, **options
+    ).accumulate(True)  # the object is read out of what was kept
+    if isinstance(schema, Mapping):
+        kind, sent = of_schema(schema), schema
+    else:
+        kind = typed(schema)
+        sent = json_schema(kind)
+    wanted, asked = _asked_for_object(builder, kind, sent, mode)
     loop = ObjectLoop(ask=functools.partial(_ask, asked), read=wanted.read, repair=repair)
     return ObjectStream(asked.start(loop.batches, ctx, logs=True), wanted, lambda: loop.value)
 
@@ -237,10 +300,22 @@ def stream_object(
 @overload
 def generate_object(model: Model | str, schema: type[T], **options: Any) -> ObjectResult[T]: ...
 @overload
-def generate_object(model: Model | str, schema: Mapping[str, Any], **options: Any) -> ObjectResult[Any]: ...
+def generate_object(model: Model | str, schema: object, **options: Any) -> ObjectResult[Any]: ...
 def generate_object(model: Model | str, schema: Any, **options: Any) -> ObjectResult[Any]:
     """Give the result of `stream_object`, which has the same parameters; blocks to its end, and raises."""
-    return stream_object(model, schema, **options).result()
+    stream = stream_object(model, schema, **options)
+    with _cancelled_by_exceptions(stream):
+        return stream.result()
+
+
+@contextlib.contextmanager
+def _cancelled_by_exceptions(stream: TextStream | ObjectStream[Any]) -> Iterator[None]:
+    """Cancel the stream when its result is no longer waited for, as after Ctrl-C: the traceback would keep it alive."""
+    try:
+        yield
+    except BaseException:
+        stream.cancel("the wait for the result was interrupted")  # to a stream that has ended it is nothing
+        raise
 
 
 # -- asking
@@ -259,7 +334,11 @@ def _builder(
     stop: Sequence[str] = (),
     **settings: Any,
 ) -> ChatBuilder:
-    """What every one of these functions asks for. Each of `settings` is the name of a builder's method."""
+    """What every one of these functions asks for. Each of `settings` is a single observer, or a builder's method."""
+    unknown = next((name for name in settings if name not in (*_SETTINGS, *_OBSERVERS)), None)
+    if unknown is not None:
+        known = ", ".join((*(_builder.__kwdefaults__ or ()), *_SETTINGS, *_OBSERVERS))
+        raise TypeError(f"unexpected argument {unknown!r}: there are {known}")
     if prompt is None and not messages:
         raise ConfigError("nothing to answer: give a prompt, or messages")
     client, name = client_of(model)
@@ -271,14 +350,14 @@ def _builder(
         builder = builder.user(prompt)
     if timeouts is not None:
         builder = builder.timeouts(timeouts)
-    builder = builder.hooks(hooks or Hooks()).headers(headers or {}).provider_options(provider_options or {})
+    single = Hooks(**{name: settings.get(name) for name in _OBSERVERS})
+    builder = builder.hooks((hooks or Hooks()) | single)
+    builder = builder.headers(headers or {}).provider_options(provider_options or {})
     if stop:
-        builder = builder.stop(*stop)
-    for setting, value in settings.items():
-        if setting not in _SETTINGS:
-            raise TypeError(f"unexpected argument {setting!r}: there are {', '.join(_SETTINGS)}")
-        if value is not None:
-            builder = getattr(builder, setting)(value)
+        builder = builder.stop(*([stop] if isinstance(stop, str) else stop))
+    for setting in _SETTINGS:
+        if settings.get(setting) is not None:
+            builder = getattr(builder, setting)(settings[setting])
     return builder
 
 
@@ -292,6 +371,7 @@ _SETTINGS = (
     "retry_policy",
     "timeout",
 )
+_OBSERVERS = ("on_request", "on_response", "on_chunk", "on_step_finish", "on_finish")
 
 
 def _ask(builder: ChatBuilder, *, step: int, index: int, said: tuple[Message, ...], plan: StepPlan) -> Call | Fallback:
@@ -316,56 +396,80 @@ def _at_least_one(name: str, n: int) -> int:
 # -- objects
 
 
-def _asked_for_object(builder: ChatBuilder, kind: Any, mode: ObjectMode) -> tuple[Wanted, ChatBuilder]:
+def _asked_for_object(
+    builder: ChatBuilder, kind: Typed, schema: Mapping[str, Any], mode: ObjectMode
+) -> tuple[Wanted, ChatBuilder]:
     """What is wanted, and the builder that asks for it in the first way that the provider's codec does not refuse."""
-    schema, member = _as_object(json_schema(kind))
+    schema, member = _as_object(schema)
     ways = _WAYS if mode == "auto" else (mode,)
     if not set(ways) <= set(_WAYS):
         raise ConfigError(f"mode={mode!r}: use auto, {', '.join(_WAYS)}")
+    candidates = [(way, asked) for way in ways for asked in _WITH_SCHEMA[way](builder, schema)]
     refusal: ConfigError | None = None
-    for way in ways:
-        wanted = Wanted(kind=kind, member=member, by_tool=way == "tool")
-        asked = _WITH_SCHEMA[way](builder, schema)
+    for way, asked in candidates:
         try:
             asked.call().check()
         except ConfigError as e:
-            refusal = refusal or e
+            refusal = e
         else:
-            return wanted, asked
-    assert refusal is not None
-    raise refusal
+            return Wanted(kind=kind, member=member, by_tool=way == "tool"), asked
+    builder.call().check()  # what is refused here, too, has nothing to do with the object
+    raise ConfigError(f"mode={mode!r} will not do, use auto: {refusal}") from refusal
 
 
 def _as_object(schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     """The schema of an object, since APIs take no other; and the member that holds what was wanted, if it is none."""
     if schema.get("type") == "object":
         return schema, ""
-    member = "items" if schema.get("type") == "array" else "value"
-    inner = {name: value for name, value in schema.items() if name != "$defs"}
+    member = ITEMS if schema.get("type") == "array" else "value"
+    inner = {name: value for name, value in schema.items() if name not in _DEFINITIONS}
+    kept = {name: value for name, value in schema.items() if name in _DEFINITIONS}
     whole = {"type": "object", "properties": {member: inner}, "required": [member], "additionalProperties": False}
-    return ({**whole, "$defs": schema["$defs"]} if "$defs" in schema else whole), member
+    moved: Mapping[str, Any] = _moved({**whole, **kept}, f"#/properties/{member}")
+    return moved, member
 
 
-def _natively(builder: ChatBuilder, schema: Mapping[str, Any]) -> ChatBuilder:
-    strict = next(offences(schema, builder.capabilities.schema_rules), None) is None
-    return builder.json_schema(schema, name=_NAME, strict=strict)
+_DEFINITIONS = ("$defs", "definitions")
 
 
-def _by_tool(builder: ChatBuilder, schema: Mapping[str, Any]) -> ChatBuilder:
+def _moved(schema: Any, to: str) -> Any:
+    """The same with pointers that lead to where what they point to is now; definitions are where they were."""
+    if isinstance(schema, (list, tuple)):
+        return [_moved(one, to) for one in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    moved = {name: _moved(value, to) for name, value in schema.items()}
+    ref = moved.get("$ref")
+    if isinstance(ref, str) and (ref == "#" or (ref.startswith("#/") and ref.split("/")[1] not in _DEFINITIONS)):
+        moved["$ref"] = to + ref[1:]
+    return moved
+
+
+# Each gives the ways to ask, the best first. An API, or one that is fallen back to, may lack what a better one needs.
+
+
+def _natively(builder: ChatBuilder, schema: Mapping[str, Any]) -> Iterator[ChatBuilder]:
+    yield builder.json_schema(schema, name=_NAME)
+    yield builder.json_schema(schema, name=_NAME, strict=False)
+
+
+def _by_tool(builder: ChatBuilder, schema: Mapping[str, Any]) -> Iterator[ChatBuilder]:
     description = str(schema.get("description", "Give the answer."))
-    tool = Tool(name=_NAME, description=description, parameters=schema)
-    named = builder.capabilities.named_tool
-    return builder.tools([tool]).tool_choice(_NAME if named else "required")
+    offered = builder.tools([Tool(name=_NAME, description=description, parameters=schema)])
+    for choice in (_NAME, "required"):
+        yield offered.tool_choice(choice, parallel=False)  # or the object may come in parts, a call for each
+        yield offered.tool_choice(choice)
 
 
-def _by_prompt(builder: ChatBuilder, schema: Mapping[str, Any]) -> ChatBuilder:
+def _by_prompt(builder: ChatBuilder, schema: Mapping[str, Any]) -> Iterator[ChatBuilder]:
     instruction = system_message(_INSTRUCTION.format(json.dumps(schema, ensure_ascii=False)))
     said = builder.request
     asked = builder.instead([*said.system, instruction, *said.conversation])
-    return asked.response_format("json") if builder.capabilities.json else asked
+    yield asked.response_format("json")
+    yield asked
 
 
-_WITH_SCHEMA: Mapping[str, Callable[[ChatBuilder, Mapping[str, Any]], ChatBuilder]] = {
+_WITH_SCHEMA: Mapping[str, Callable[[ChatBuilder, Mapping[str, Any]], Iterator[ChatBuilder]]] = {
     "native": _natively,
     "tool": _by_tool,
     "prompt": _by_prompt,

@@ -63,11 +63,13 @@ def _part(part: Any) -> dict[str, Any]:
         if isinstance(value, bytes):
             value = base64.b64encode(value).decode("ascii")
         elif isinstance(value, tuple):
-            value = [_part(one) for one in value]
-        elif isinstance(value, Mapping):
-            value = dict(value)
-        written[field.name] = value
+            value = [_part(one) if type(one) in _NAMES else _plain(one) for one in value]
+        written[field.name] = _plain(value)
     return written
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _read_message(written: Mapping[str, Any]) -> Message:
@@ -82,4 +84,6 @@ def _read_part(written: Mapping[str, Any]) -> Any:
         values["data"] = base64.b64decode(values["data"], validate=True)
     if "images" in values:
         values["images"] = tuple(_read_part(one) for one in values["images"])
+    if isinstance(values.get("citations"), list):
+        values["citations"] = tuple(values["citations"])
     return cls(**values)

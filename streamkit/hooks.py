@@ -10,6 +10,8 @@ import attrs
 
 from streamkit.errors import ContextError, StreamKitError, ToolError
 from streamkit.types.chunks import Chunk
+from streamkit.types.messages import ImagePart
+from streamkit.types.request import ChatRequest
 from streamkit.types.response import ChatResponse, Step, ToolCall
 from streamkit.types.usage import Usage
 
@@ -20,7 +22,11 @@ logger = logging.getLogger("streamkit")
 
 @attrs.frozen(kw_only=True)
 class RequestInfo:
-    """Before each request is made: each step (1-based), not each retry."""
+    """Before each request is made: each step (1-based), not each retry.
+
+    It prints without `request`, which holds all that the model is told; `base_url` is the provider's address, "" where
+    there is none (yet).
+    """
 
     provider: str
     model: str
@@ -28,6 +34,9 @@ class RequestInfo:
     tool_count: int
     step: int
     streaming: bool = True
+    base_url: str = ""
+    request: ChatRequest | None = attrs.field(default=None, repr=False, eq=False)
+    """What is asked: messages, settings, tools. None only in an info made by hand. Infos are compared without it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -56,6 +65,7 @@ class ToolCallInfo:
     step: int
     tool_call: ToolCall
     output: str | None = None
+    images: tuple[ImagePart, ...] = ()
     error: ToolError | None = None
     elapsed: float | None = None
 

@@ -100,6 +100,8 @@ class PartialJSON:
         """The value has closed; what follows it is not read."""
         self.broken = False
         """The text cannot become JSON any more; `value()` stays what it was."""
+        self.too_deep = False
+        """It is broken only because it is nested more deeply than is read."""
         self.start = 0
         """Where the value begins in the text, in characters."""
         self.end = 0
@@ -275,7 +277,7 @@ class PartialJSON:
 
     def _open(self, c: str, shape: Shape) -> None:
         if len(self._path) == _DEEPEST:
-            self.broken = True
+            self.broken = self.too_deep = True
             return
         self._path.append(_Open({} if c == "{" else [], shape))
         self._state = self._first

@@ -22,7 +22,7 @@ from streamkit.settings import RetryPolicy
 if TYPE_CHECKING:
     from tenacity import RetryCallState
 
-__all__ = ["RetryBudget", "call_with_retries", "note_headers", "retry_after"]
+__all__ = ["RetryBudget", "backoff", "call_with_retries", "note_headers", "retry_after"]
 
 T = TypeVar("T")
 
@@ -126,6 +126,12 @@ def _first_failing(error: StreamKitError, attempt: Callable[[], T]) -> Callable[
         return attempt()
 
     return replayed
+
+
+def backoff(error: BaseException, n: int, policy: RetryPolicy) -> float | None:
+    """Give the seconds to wait before retry n (from 0) after this error; None where it asks for too many."""
+    told = _told(error)
+    return None if told is not None and told > policy.max_retry_after else _delay(error, n, policy)
 
 
 def note_headers(error: ProviderError, headers: Mapping[str, str], policy: RetryPolicy) -> None:

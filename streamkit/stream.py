@@ -441,7 +441,7 @@ class _Run:
         self.pipe.wait_changed(lambda: self.pipe.opened or self.pipe.closed)
 
     def cancel(self, reason: str | None = None) -> None:
-        """End the run; signal-safe: plain stores and one `SimpleQueue.put`."""
+        """End the run; signal-safe: plain stores, `SimpleQueue.put`, and `Context.cancel`, which does no more."""
         if self._reason is None:
             self._reason = reason
         if self._drains:
@@ -449,7 +449,7 @@ class _Run:
             return
         self.alert()
         if self._inner is not None:
-            self._inner.cancel(reason)  # now, not when the watchdog comes to it: so no tool is begun after this
+            self._inner.cancel(self._reason)  # now, not when the watchdog comes to it: so no tool is begun after this
         if not self.pipe.closed:  # else the message would keep the run alive until another stream begins
             watchdog.post(self._cancel)
 
@@ -616,7 +616,7 @@ class _Run:
             if self._last_chunk is not None:
                 self._last_chunk = time.monotonic()
             else:
-                self._began = time.monotonic()  # the provider has not been asked before
+                self._began = time.monotonic()  # from here on the first chunk is waited for
             self._own_work -= 1
 
     def deliver(self, batch: list[Chunk]) -> bool:

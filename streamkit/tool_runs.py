@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 import attrs
 
 from streamkit.context import Context
-from streamkit.errors import ConfigError, DeadlineExceeded, ToolError
-from streamkit.jsontext import parse_arguments
-from streamkit.tools import ToolDecision, run_tool
+from streamkit.errors import ConfigError, DeadlineExceeded, ToolError, printable
+from streamkit.jsontext import parse_arguments, scrub
+from streamkit.tools import ToolDecision, in_words, run_tool
+from streamkit.types.messages import ImagePart
 from streamkit.types.request import Tool
 from streamkit.types.response import ToolCall
 from streamkit.watchdog import watchdog
@@ -36,15 +37,23 @@ class ToolRun:
     position: int
     """Among the calls of its step, from 0."""
     output: str | None = None
+    images: tuple[ImagePart, ...] = ()
     error: ToolError | None = None
     began: float | None = None
     elapsed: float = 0.0
+    announced: bool = False
+    """Whether its thread has come to it: then observers hear of it, and are to hear of its end."""
     done: bool = False
+    # Guards `announced` and `done`, for a moment only. Each run has its own: one for all, held by a thread as the process
+    # forks, would stay held in the child.
+    _settling: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
     def decide(self, decision: ToolDecision) -> None:
         """Do what was decided of the call: nothing where it may run as it is."""
+        if not isinstance(decision.text, str):
+            raise ConfigError(f"approve gave a {type(decision.text).__name__} where a text belongs: make it a str")
         if decision.action == "answer":
-            self.finish(decision.text)
+            self.finish(scrub(decision.text))
         elif decision.action == "refuse":
             self.fail(decision.text or "the call was refused")
         elif decision.text:
@@ -53,44 +62,44 @@ class ToolRun:
                 raise ConfigError(f"approve gave an input that is no JSON object: {wrong}")
             self.call = attrs.evolve(self.call, input=decision.text, arguments=arguments)
 
-    def finish(self, output: str) -> bool:
+    def begin(self) -> bool:
+        """Note that its thread has come to it; False when it was done before, so that it must not run any more."""
+        with self._settling:
+            self.announced = not self.done
+            return self.announced
+
+    def finish(self, output: str, images: tuple[ImagePart, ...] = ()) -> bool:
         """Note what the tool answered; False when it was done before."""
-        return self._settle(output, None)
+        return self._settle(output, None, images)
 
     def fail(self, message: str) -> bool:
         """Note that it failed; False when it was done before."""
-        error = ToolError(message)
+        error = ToolError(scrub(message))
         error.tool_name, error.tool_call_id = self.tool.name, self.call.id
         return self._settle(None, error)
 
-    def _settle(self, output: str | None, error: ToolError | None) -> bool:
-        with _settling:
+    def _settle(self, output: str | None, error: ToolError | None, images: tuple[ImagePart, ...] = ()) -> bool:
+        with self._settling:
             if self.done:
                 return False
-            self.output, self.error, self.done = output, error, True
+            self.output, self.images, self.error, self.done = output, images, error, True
             self.elapsed = 0.0 if self.began is None else time.monotonic() - self.began
             return True
 
 
-_settling = threading.Lock()  # guards `done` of every run: held for a moment only
-
-
 def run_tools(
-    runs: Sequence[ToolRun],
-    ctx: Context,
-    *,
-    workers: int,
-    on_start: Callable[[ToolRun], object],
-    variables: contextvars.Context | None = None,
+    runs: Sequence[ToolRun], ctx: Context, *, workers: int, on_start: Callable[[ToolRun], object]
 ) -> Iterator[ToolRun]:
     """Run tools, in order as far as their number at a time allows; give each as soon as it is done.
+
+    Each sees the context variables of who asks for the first result, in a copy of its own. None is begun once `ctx` has
+    ended.
 
     Args:
         runs: in the order of their calls.
         ctx: ends with the stream; each tool that asks for it gets a child of it.
         workers: how many may run at once; a `sequential` one runs alone.
         on_start: called before each run, on its thread.
-        variables: the context variables that the tools see.
 
     Raises:
         ContextError: `ctx` has ended.
@@ -98,17 +107,12 @@ def run_tools(
     """
     if workers < 1:
         raise ConfigError(f"{workers} tools at a time: must be 1 or more")
-    yield from _Runs(runs, ctx, workers, on_start, variables or contextvars.copy_context()).results()
+    yield from _Runs(runs, ctx, workers, on_start).results()
 
 
 class _Runs:
     def __init__(
-        self,
-        runs: Sequence[ToolRun],
-        ctx: Context,
-        workers: int,
-        on_start: Callable[[ToolRun], object],
-        variables: contextvars.Context,
+        self, runs: Sequence[ToolRun], ctx: Context, workers: int, on_start: Callable[[ToolRun], object]
     ) -> None:
         self._waiting = deque(runs)
         self._running: dict[int, ToolRun] = {}
@@ -117,7 +121,7 @@ class _Runs:
         self._ctx = ctx
         self._workers = workers
         self._on_start = on_start
-        self._variables = variables
+        self._variables = contextvars.copy_context()
 
     # -- a watcher of the context, watched so that there is a thread that tells it
 
@@ -141,7 +145,6 @@ class _Runs:
         try:
             self._watch()
             while self._waiting or self._running:
-                self._raise_if_ended()
                 self._start_some()
                 run = self._next()
                 self._raise_if_ended()
@@ -168,6 +171,7 @@ class _Runs:
 
     def _start_some(self) -> None:
         while self._waiting and len(self._running) < self._workers:
+            self._raise_if_ended()  # each time: a tool that runs already may have ended the stream
             alone = self._waiting[0].tool.sequential or any(run.tool.sequential for run in self._running.values())
             if alone and self._running:
                 return
@@ -207,19 +211,28 @@ class _Runs:
 
     def _run(self, run: ToolRun, ctx: Context) -> None:
         try:
-            self._on_start(run)
-            first = run.finish(run_tool(run.tool, run.call.arguments, ctx))
-        except ToolError as error:
-            timed_out = run.tool.timeout is not None and isinstance(ctx.error(), DeadlineExceeded)
-            first = run.fail(_too_late(run) if timed_out else str(error))
-            if first and run.error is not None:
-                run.error.__cause__ = error.__cause__
-        except BaseException as error:  # SystemExit and the like: the stream must not wait for ever
-            first = run.fail(f"the tool ended its thread: {error!r}")
+            if not ctx.cancelled and run.begin() and self._settled(run, ctx):
+                self._done.put(run)
         finally:
             ctx.cancel()
-        if first:
-            self._done.put(run)
+
+    def _settled(self, run: ToolRun, ctx: Context) -> bool:
+        """Run a tool and note what becomes of it; False when nobody waits for that any more."""
+        try:
+            self._on_start(run)
+            if ctx.cancelled:  # by the observer, perhaps
+                return False
+            output = run_tool(run.tool, run.call.arguments, ctx)
+            return run.finish(output.text, output.images)
+        except ToolError as error:
+            timed_out = run.tool.timeout is not None and isinstance(ctx.error(), DeadlineExceeded)
+            first = run.fail(_too_late(run) if timed_out else in_words(error, str) or type(error).__name__)
+            if first and run.error is not None:
+                run.error.__cause__ = error.__cause__
+            return first
+        except BaseException as error:  # SystemExit and the like: the stream must not wait for ever
+            shown = in_words(error, repr) or type(error).__name__
+            return run.fail(f"the tool ended its thread: {printable(shown, 500)}")
 
 
 def _limit(run: ToolRun) -> float:

@@ -23,16 +23,18 @@ from streamkit.errors import ConfigError, ToolError, printable
 from streamkit.instance import Mismatch, check_instance
 from streamkit.jsontext import scrub
 from streamkit.typed import TypedArguments, parameters_of, typed_arguments
+from streamkit.types.messages import FilePart, ImagePart, TextPart
 from streamkit.types.request import Tool
 from streamkit.types.response import Step
 
-__all__ = ["StopWhen", "ToolDecision", "has_tool_call", "run_tool", "step_count_is", "tool"]
+__all__ = ["StopWhen", "ToolDecision", "ToolOutput", "has_tool_call", "in_words", "run_tool", "step_count_is", "tool"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 StopWhen = Callable[[Sequence[Step]], bool]
 """Asked after each step's tools with all steps so far; True ends the loop."""
 
+_PARTS = (TextPart, ImagePart, FilePart)
 _MAX_MESSAGE = 2_000
 """Characters of an exception that the model is told."""
 
@@ -56,7 +58,8 @@ def tool(
 
     Name, description and the texts of the parameters come from the function's name and docstring, the schema from its
     annotations. A parameter annotated `Context` gets the running context and is not shown to the model. What the
-    function returns goes to the model as it is when it is a str, else as JSON; what it raises, as an error result.
+    function returns goes to the model as it is when it is a str, else as JSON; an `ImagePart`, or a list of texts and
+    such, as text and images; what it raises, as an error result.
 
     Args:
         function: what to decorate.
@@ -111,7 +114,15 @@ class _TypedFunction:
         return self.function(**values, **dict.fromkeys(self.contexts, ctx))
 
 
-def run_tool(tool: Tool, arguments: Any, ctx: Context) -> str:
+@attrs.frozen
+class ToolOutput:
+    """What the model is told of what a tool returned."""
+
+    text: str
+    images: tuple[ImagePart, ...] = ()
+
+
+def run_tool(tool: Tool, arguments: Any, ctx: Context) -> ToolOutput:
     """Run a tool with the arguments that a model gave, and give what the model is told.
 
     Raises:
@@ -125,11 +136,35 @@ def run_tool(tool: Tool, arguments: Any, ctx: Context) -> str:
         e.tool_name = e.tool_name or tool.name
         raise
     except Exception as e:
-        raise _error(tool, f"{type(e).__name__}: {e}" if str(e) else type(e).__name__) from e
+        raise _error(tool, _said(e)) from e
     try:
-        return _text(value)
+        return _output(value)
     except Exception as e:  # a property of the user's may raise anything
-        raise _error(tool, f"what the tool returned cannot be written as JSON: {e}") from e
+        raise _error(tool, f"what the tool returned cannot be written as JSON: {_said(e)}") from e
+
+
+def in_words(error: BaseException, write: Callable[[object], str]) -> str:
+    """Give what `write` (`str` or `repr`) makes of an exception; "" where that fails: its class may be the user's."""
+    try:
+        return write(error)
+    except BaseException:
+        return ""
+
+
+def _output(value: Any) -> ToolOutput:
+    parts = [value] if isinstance(value, _PARTS) else value
+    if not isinstance(parts, (list, tuple)) or not any(isinstance(part, _PARTS) for part in parts):
+        return ToolOutput(_text(value))
+    images = tuple(part for part in parts if isinstance(part, ImagePart))
+    others = (part for part in parts if not isinstance(part, ImagePart))
+    texts = [part.text if isinstance(part, TextPart) else _beside(part) for part in others]
+    return ToolOutput(str(scrub("\n".join(texts))), images)
+
+
+def _beside(part: Any) -> str:
+    if isinstance(part, str):
+        return str.__str__(part)
+    raise TypeError(f"beside images a tool gives texts only, and no {type(part).__name__}")
 
 
 def _text(value: Any) -> str:
@@ -150,6 +185,12 @@ def _call(tool: Tool, arguments: Any, ctx: Context) -> Any:
     return execute(**{**arguments, **dict.fromkeys(parameters_of(execute, Context), ctx)})
 
 
+def _said(error: Exception) -> str:
+    """What an exception is and says."""
+    text = in_words(error, str)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def _error(tool: Tool, message: str) -> ToolError:
     error = ToolError(printable(message, _MAX_MESSAGE))
     error.tool_name = tool.name
@@ -158,6 +199,8 @@ def _error(tool: Tool, message: str) -> ToolError:
 
 def _plain(value: Any) -> Any:
     """What is no JSON, in the way that most would write it."""
+    if isinstance(value, _PARTS):
+        raise TypeError(f"a tool gives an {type(value).__name__} by itself or in a list, not within another value")
     if attrs.has(type(value)):
         return {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

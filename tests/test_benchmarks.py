@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.bench import Worker, serving
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -37,6 +39,18 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path: Path) -> None:
     )
     assert all(row["streamkit"] > 0 for row in rows)
     assert "one event of 8 MB and of 16 MB" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client", ["streamkit", "instructor"])
+def test_a_client_reads_the_partials_of_an_object(client: str) -> None:
+    """It asks the server, and reads to the whole object: the figure is of the work that its name says."""
+    pytest.importorskip("pydantic")
+    if client != "streamkit":
+        pytest.importorskip(client)
+
+    with serving(quick=True) as bench, Worker("objects.streamed", client, bench.url("catalogue", 20), "20") as worker:
+        assert worker.measure() > 0
 
 
 def test_an_unknown_family_is_refused() -> None:

@@ -441,8 +441,19 @@ def test_observers_are_told_of_each_call_once() -> None:
     """Before it, whatever the number of attempts, and after it."""
     request, response = observed(ConnectionLost("reset"), ScriptedAnswer(events("Hello")), step=2)
 
-    assert [RequestInfo(provider="openai", model="gpt-4o", message_count=1, tool_count=0, step=2)] == request
+    (asked,) = request
     (info,) = response
+
+    assert ("openai", "gpt-4o", 1, 0, 2) == (
+        asked.provider,
+        asked.model,
+        asked.message_count,
+        asked.tool_count,
+        asked.step,
+    )
+    assert "https://provider.test/v1" == asked.base_url
+    assert asked.request is not None
+    assert ("gpt-4o", "Hello") == (asked.request.model, asked.request.messages[0].text)
     assert ("openai", "gpt-4o", 2, "stop", 200, "req_1", None) == (
         info.provider,
         info.model,
@@ -455,6 +466,27 @@ def test_observers_are_told_of_each_call_once() -> None:
     assert 6 == info.usage.total_tokens
     assert info.ttft is not None
     assert 0 <= info.ttft <= info.latency
+
+
+class Homeless:
+    """A provider whose address cannot be had, as of a server of our own that does not start."""
+
+    name = "homeless"
+    codec = OpenAI(KEY).codec
+    capabilities = OpenAI(KEY).capabilities
+
+    @property
+    def base_url(self) -> str:
+        """Fail."""
+        raise ConnectionLost("does not start")
+
+
+def test_observers_are_told_of_a_call_that_goes_nowhere() -> None:
+    """Without an address, once before and once after, with the error that encoding met."""
+    (asked,), (info,) = observed(provider=Homeless(), retry_policy=RetryPolicy(max_retries=0))
+
+    assert "" == asked.base_url
+    assert isinstance(info.error, ConnectionLost)
 
 
 def test_observers_are_told_of_a_call_that_was_refused() -> None:

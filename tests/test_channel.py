@@ -776,6 +776,25 @@ def test_a_context_that_ends_after_the_end_stops_readers() -> None:
     assert [] == list(channel)
 
 
+def test_who_reads_the_log_asks_whether_it_is_cut() -> None:
+    """By a cancel before or after the end, once that is published; it takes nothing from other readers."""
+    ended, pipe = [False], Pipe[int](logs=True)
+    pipe.ended_by = lambda: ended[0]
+    pipe.put_many(range(5))
+
+    assert not pipe.is_cut()
+
+    pipe.claim(None, "response")
+    pipe.publish()
+
+    assert not pipe.is_cut()
+
+    ended[0] = True
+
+    assert pipe.is_cut()
+    assert 5 == pipe.unfinished == len(pipe.items)
+
+
 def test_a_context_that_lives_on_stops_nobody() -> None:
     """With a live context everything is delivered."""
     pipe = Pipe[int](3)

@@ -148,6 +148,8 @@ def test_the_providers_default_model_is_asked_where_none_is_named(server: Provid
         client.chat().user("Hello").get_response()
         client.chat("other").user("Hello").get_response()
 
+        assert ("small", "other") == (client.model().name, client.model("other").name)
+
     assert ["small", "other"] == [request.json()["model"] for request in server.requests]
 
 

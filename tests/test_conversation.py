@@ -197,6 +197,16 @@ def test_saving_and_forgetting(server: ProviderServer, client: Client) -> None:
     assert ["Be brief.", "Second?"] == [m["content"] for m in server.requests[1].json()["messages"]]
 
 
+def test_a_client_that_keeps_no_text(server: ProviderServer) -> None:
+    """Its answers enter the history all the same."""
+    server.reply(*chat_answer("Hello"))
+    with client_of(server, accumulate=False) as client:
+        talk = Conversation(client.chat("gpt-4o"))
+        talk.send("Hi").result()
+
+    assert ["user", "assistant"] == [message.role for message in talk.messages]
+
+
 def test_a_wrong_policy(client: Client) -> None:
     """Is refused."""
     with pytest.raises(ConfigError, match="rollback"):

@@ -372,7 +372,7 @@ def test_who_can_do_everything_objects_to_nothing() -> None:
         ("tools", "it calls no tools: leave them out"),
         ("required_tool", "use tool_choice auto or none"),
         ("parallel_tool_calls", "no switch for parallel tool calls: leave it out"),
-        ("tool_result_images", "no images in a tool's result: send them in a user message"),
+        ("tool_result_images", "no images in a tool's result: have the tool give text, or send them"),
         ("images", "it takes no images: leave them out"),
         ("image_urls", "it fetches no images: send their bytes"),
         ("files", "it takes no files: send their text"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import enum
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -10,11 +12,13 @@ import pytest
 
 from streamkit import (
     BadRequest,
+    ChatStream,
     Client,
     ConfigError,
     Context,
     DeadlineExceeded,
     Hooks,
+    ObjectError,
     ResponseInfo,
     RetryPolicy,
     Timeouts,
@@ -26,8 +30,21 @@ from streamkit import (
     stream_text,
     user,
 )
-from streamkit.providers import Anthropic, DeepSeek, OpenAI, Perplexity
-from streamkit.testing import ProviderServer, Stall, Status, anthropic_answer, chat_answer, error_answer
+from streamkit.instance import Mismatch, check_instance
+from streamkit.providers import Anthropic, Cohere, DeepSeek, Gemini, Ollama, OpenAI, OpenAIResponses, Perplexity
+from streamkit.schema import check_schema
+from streamkit.testing import (
+    ProviderServer,
+    Stall,
+    Status,
+    anthropic_answer,
+    chat_answer,
+    cohere_answer,
+    error_answer,
+    gemini_answer,
+    ollama_answer,
+    responses_answer,
+)
 from tests.loopback import ONCE, client_of, delta, took
 
 
@@ -37,6 +54,23 @@ class Point:
 
     x: int
     y: int
+
+
+class Mood(enum.Enum):
+    """A mood."""
+
+    GOOD = "good"
+    BAD = "bad"
+
+
+@attrs.define
+class Town:
+    """A town."""
+
+    name: str
+    mood: Mood
+    points: list[Point]
+    people: float
 
 
 ADD = Tool(name="add", parameters={"type": "object", "properties": {}})
@@ -134,6 +168,52 @@ def test_an_argument_that_there_is_not(server: ProviderServer) -> None:
             stream_object(mine.model("gpt-4o"), Point, prompt="x", colour="red")
         with pytest.raises(TypeError, match="colour"):
             generate_text(mine.model("gpt-4o"), prompt="x", colour="red")
+
+
+@pytest.mark.parametrize("stop", ["END", ["END"]])
+def test_one_text_that_ends_an_answer(stop: Any, server: ProviderServer) -> None:
+    """May come without a list around it; it is not taken for its characters."""
+    server.reply(*chat_answer("Hello"))
+    with client_of(server) as mine:
+        generate_text(mine.model("gpt-4o"), prompt="x", stop=stop)
+
+    assert ["END"] == server.requests[0].json()["stop"]
+
+
+def test_tools_are_a_list(server: ProviderServer) -> None:
+    """One that is none is refused, with what to give instead."""
+    with client_of(server) as mine, pytest.raises(ConfigError, match="a list of tools, also of one"):
+        stream_text(mine.model("gpt-4o"), prompt="x", tools=ADD)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("generate", [generate_text, lambda model, **asked: generate_object(model, Point, **asked)])
+def test_an_interrupted_wait_cancels(generate: Any, server: ProviderServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever exception leaves it, though its frames hold the stream."""
+
+    def interrupted(self: ChatStream, timeout: float | None = None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ChatStream, "result", interrupted)
+    server.reply(Status(), delta("Hel"), Stall())
+    with client_of(server) as mine:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            generate(mine.model("gpt-4o"), prompt="x")
+
+        assert server.requests[0].disconnected.wait(2)
+    assert caught.traceback
+
+
+def test_a_client_that_keeps_no_text(server: ProviderServer) -> None:
+    """Tools are run and objects are read all the same: the log of such a stream has all of it anyway."""
+    server.reply(*chat_answer(tool_calls=[("add", {})]))
+    server.reply(*chat_answer("Done."))
+    server.reply(*chat_answer('{"x": 1, "y": 2}'))
+    add = attrs.evolve(ADD, execute=lambda: "3")
+    with client_of(server, accumulate=False) as mine:
+        result = generate_text(mine.model("gpt-4o"), prompt="x", tools=[add])
+
+        assert ("Done.", 2) == (result.text, len(result.steps))
+        assert Point(1, 2) == generate_object(mine.model("gpt-4o"), Point, prompt="x").object
 
 
 def test_a_failure_before_the_answer_opens(server: ProviderServer) -> None:
@@ -251,6 +331,159 @@ def test_how_a_schema_is_sent(provider: Any, mode: Any, way: str, server: Provid
     assert ("JSON Schema" in body["messages"][-2]["content"]) == (mode == "prompt")
 
 
+APIS: dict[str, tuple[Callable[[ProviderServer], Any], Callable[..., Any]]] = {
+    "chat": (lambda server: OpenAI("k", base_url=server.base_url), chat_answer),
+    "responses": (lambda server: OpenAIResponses("k", base_url=server.base_url), responses_answer),
+    "anthropic": (lambda server: Anthropic("k", base_url=server.url), anthropic_answer),
+    "gemini": (lambda server: Gemini("k", base_url=server.url), gemini_answer),
+    "ollama": (lambda server: Ollama(base_url=server.url), ollama_answer),
+    "cohere": (lambda server: Cohere("k", base_url=server.url), cohere_answer),
+}
+TOWN = {"name": 'Zürich 🎨 "City"', "mood": "good", "points": [{"x": 1, "y": -2}], "people": 4.2e5}
+TOWNS = [{**TOWN, "name": "One", "points": []}, TOWN]
+
+
+def ways(*modes: str) -> list[tuple[str, str]]:
+    """Each API with each of these modes; Ollama cannot be made to call a tool."""
+    return [(api, mode) for api in APIS for mode in modes if (api, mode) != ("ollama", "tool")]
+
+
+def said(answer: Callable[..., Any], mode: str, value: Any) -> Any:
+    """What an API answers with an object: in pieces of three characters, or as a call."""
+    if mode == "tool":
+        return answer(tool_calls=[("answer", value)])
+    text = json.dumps(value)
+    return answer(*(text[at : at + 3] for at in range(0, len(text), 3)))
+
+
+@pytest.mark.parametrize(("api", "mode"), ways("auto", "native", "tool", "prompt"))
+def test_every_api_gives_objects(api: str, mode: Any, server: ProviderServer) -> None:
+    """In each way that it can be asked; partials grow to the object, escapes may be cut anywhere."""
+    provider, answer = APIS[api]
+    server.reply(*said(answer, mode, TOWN))
+    with Client(provider(server), retry_policy=ONCE) as mine:
+        stream = stream_object(mine.model("m"), Town, prompt="Which?", mode=mode)
+        partials = list(stream.partial_object_stream())
+    whole = Town('Zürich 🎨 "City"', Mood.GOOD, [Point(1, -2)], 420_000.0)
+
+    assert whole == stream.result().object == partials[-1]
+    assert all(whole.name.startswith(partial.name or "") for partial in partials)
+    assert len(partials) > 10 or mode == "tool"
+
+
+@pytest.mark.parametrize(("api", "mode"), ways("auto", "tool"))
+def test_every_api_gives_elements(api: str, mode: Any, server: ProviderServer) -> None:
+    """Each of a list, whole and made what it is."""
+    provider, answer = APIS[api]
+    server.reply(*said(answer, mode, {"items": TOWNS}))
+    with Client(provider(server), retry_policy=ONCE) as mine:
+        stream = stream_object(mine.model("m"), list[Town], prompt="Which?", mode=mode)
+
+        assert ["One", TOWN["name"]] == [town.name for town in stream.element_stream()]
+        assert all(isinstance(town, Town) for town in stream.result().object)
+
+
+@pytest.mark.parametrize(
+    ("api", "how"),
+    [
+        ("chat", {"finish": "length"}),
+        ("responses", {"status": "incomplete"}),
+        ("anthropic", {"finish": "max_tokens"}),
+        ("gemini", {"finish": "MAX_TOKENS"}),
+        ("ollama", {"finish": "length"}),
+        ("cohere", {"finish": "MAX_TOKENS"}),
+    ],
+)
+def test_the_limit_of_tokens_on_every_api(api: str, how: dict[str, str], server: ProviderServer) -> None:
+    """Cuts an object off: an error that says so and has what came of it, from whichever API."""
+    provider, answer = APIS[api]
+    server.reply(*answer('{"name": "Zü', 'rich", "mo', **how))
+    with Client(provider(server), retry_policy=ONCE) as mine:
+        stream = stream_object(mine.model("m"), Town, prompt="Which?")
+        error = stream.err()
+
+    assert isinstance(error, ObjectError)
+    assert "raise max_tokens" in str(error)
+    assert ("Zürich", None, []) == (
+        error.partial_object.name,
+        error.partial_object.mood,
+        error.partial_object.points,
+    )
+    assert error.partial is not None
+    assert ('{"name": "Zürich", "mo', "length") == (error.partial.text, error.partial.finish_reason)
+
+
+def test_one_call_where_there_is_a_switch(server: ProviderServer) -> None:
+    """Else an object might come in parts, a call of the tool for each."""
+    server.reply(*chat_answer(tool_calls=[("answer", {"x": 1, "y": 2})]), times=None)
+    for provider in (OpenAI, DeepSeek):
+        with Client(provider("k", base_url=server.base_url)) as mine:
+            generate_object(mine.model("m"), Point, prompt="x", mode="tool")
+
+    assert [False, None] == [request.json().get("parallel_tool_calls") for request in server.requests]
+
+
+def test_an_object_of_providers_that_differ(server: ProviderServer) -> None:
+    """Where one falls back to another, the way is one that both take: here one knows tools, the other schemas."""
+    server.reply(*error_answer(503, "busy"))
+    server.reply(*chat_answer('{"x": 1, "y": 2}'))
+    second = Perplexity("k", base_url=server.base_url).model("sonar")
+    with Client(DeepSeek("k", base_url=server.base_url), retry_policy=ONCE, fallback=[second]) as mine:
+        assert Point(1, 2) == generate_object(mine.model("m"), Point, prompt="x").object
+
+    assert ["prompt", "prompt"] == [sent_as(request.json()) for request in server.requests]
+
+
+def test_a_tool_of_providers_that_differ(server: ProviderServer) -> None:
+    """A switch that only one of them has is not asked for: that of one call at a time."""
+    answer = chat_answer(tool_calls=[("answer", {"x": 1, "y": 2})])
+    second = DeepSeek("k", base_url=server.base_url).model("m")
+    server.reply(*answer)
+    with client_of(server, fallback=[second]) as mine:
+        assert Point(1, 2) == generate_object(mine.model("m"), Point, prompt="x", mode="tool").object
+
+    assert server.requests[0].json().get("parallel_tool_calls") is None
+
+
+def test_observers_of_an_object(server: ProviderServer) -> None:
+    """Single ones as of `stream_text`, but for those of tools, which there are none of."""
+    told: list[str] = []
+    names = ("on_request", "on_response", "on_chunk", "on_step_finish", "on_finish")
+    server.reply(*chat_answer('{"x": 1, "y": 2}'))
+    with client_of(server) as mine:
+        generate_object(mine.model("m"), Point, prompt="x", **{n: lambda _, n=n: told.append(n) for n in names})
+        with pytest.raises(TypeError, match="on_tool_call"):
+            generate_object(mine.model("m"), Point, prompt="x", on_tool_call=print)
+
+    assert ["on_request", "on_chunk", "on_response", "on_chunk", "on_step_finish", "on_finish"] == told
+
+
+P = {"type": "object", "properties": {"a": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "sent", "expected"),
+    [
+        ({"type": "array", "items": {"$ref": "#/$defs/P"}, "$defs": {"P": P}}, {"items": [{"a": 1}]}, [{"a": 1}]),
+        ({"type": "array", "items": {"$ref": "#/definitions/P"}, "definitions": {"P": P}}, {"items": [{}]}, [{}]),
+        ({"type": "array", "items": {"$ref": "#"}}, {"items": [[], [[]]]}, [[], [[]]]),
+        ({"type": "array", "prefixItems": [P, {"$ref": "#/prefixItems/0"}]}, {"items": [{}, {}]}, [{}, {}]),
+        ({"$ref": "#/$defs/L", "$defs": {"L": {"type": "array", "items": {"$ref": "#"}}}}, {"value": [[]]}, [[]]),
+    ],
+)
+def test_references_of_a_schema(schema: Any, sent: Any, expected: Any, server: ProviderServer) -> None:
+    """Lead to what they led to, where the schema is sent as that of a member of an object."""
+    server.reply(*chat_answer(json.dumps(sent)))
+    with client_of(server) as mine:
+        assert expected == generate_object(mine.model("m"), schema, prompt="x").object
+    told = server.requests[0].json()["response_format"]["json_schema"]["schema"]
+
+    check_schema(told)
+    check_instance(sent, told)
+    with pytest.raises(Mismatch):
+        check_instance({name: [{"a": "x"}, [5]] for name in sent}, told)
+
+
 def test_strict_where_the_schema_is(server: ProviderServer) -> None:
     """A schema that the strict mode would refuse is sent without it."""
     properties = {"a": {"type": "integer"}}
@@ -270,6 +503,7 @@ def test_strict_where_the_schema_is(server: ProviderServer) -> None:
         (object, {}, "JSON Schema"),
         ({"type": "odd"}, {}, "odd"),
         (Point, {"mode": "magic"}, "use auto, native, tool, prompt"),
+        (Point, {"mode": "native", "headers": {"Authorization": "k"}}, "^the header Authorization"),
         (Point, {"prompt": None}, "nothing to answer"),
     ],
 )
@@ -284,9 +518,9 @@ def test_what_is_no_object(schema: Any, options: dict[str, Any], says: str, serv
 
 
 def test_a_mode_that_the_provider_lacks(server: ProviderServer) -> None:
-    """Is refused where it was asked for by name."""
+    """Is refused where it was asked for by name, with what to ask for instead."""
     with (
         Client(DeepSeek("k", base_url=server.base_url)) as mine,
-        pytest.raises(ConfigError, match="deepseek: it takes no JSON Schema"),
+        pytest.raises(ConfigError, match="mode='native' will not do, use auto: deepseek: it takes no JSON Schema"),
     ):
         stream_object(mine.model("m"), Point, prompt="x", mode="native")

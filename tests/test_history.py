@@ -21,7 +21,8 @@ EVERY = (
             TextPart(text="Grün 🎨 \ud800".encode("utf-8", "replace").decode(), cache=True),
             ImagePart(data=PNG),
             ImagePart(url="https://example.com/a.png", cache=True),
-            FilePart(data=b"%PDF-1.7", name="a.pdf"),
+            ImagePart(url="https://example.com/a.png", detail="low", media_type="image/png"),
+            FilePart(data=b"%PDF-1.7", name="a.pdf", cache=True, citations=True),
             FilePart(url="https://example.com/a.pdf", media_type="application/pdf"),
         ],
     ),
@@ -31,13 +32,16 @@ EVERY = (
             ThinkingPart(text="Hm.", signature="s", provider="anthropic"),
             ThinkingPart(redacted="xyz", provider="anthropic"),
             RawPart(provider="anthropic", block={"type": "server_tool_use", "input": {"a": [1, None]}}),
-            ToolCallPart(id="c1", name="f", input='{"a": 1}', signature="p"),
+            TextPart(text="The grass is green.", citations=({"type": "page_location", "start_page_number": 1},)),
+            ToolCallPart(id="c1", name="f", input='{"a": 1}', signature="p", provider="gemini"),
         ],
     ),
     Message(
         role="tool",
         content=[
-            ToolResultPart(tool_call_id="c1", tool_name="f", output="no", is_error=True, images=(ImagePart(data=PNG),))
+            ToolResultPart(
+                tool_call_id="c1", tool_name="f", output="no", is_error=True, images=(ImagePart(data=PNG),), cache=True
+            )
         ],
     ),
     Message(role="assistant", content="Half an ans", complete=False),
@@ -50,6 +54,16 @@ def test_there_and_back() -> None:
 
     assert EVERY == read
     assert [False, "anthropic"] == [read[-1].complete, attrs.asdict(read[2].content[0])["provider"]]
+
+
+@pytest.mark.parametrize("kind", sorted({type(part) for message in EVERY for part in message.content}, key=str))
+def test_every_field_is_tried(kind: type) -> None:
+    """Somewhere above each field of each kind of part is another than by default."""
+    parts = [part for message in EVERY for part in message.content if type(part) is kind]
+
+    assert [] == [
+        field.name for field in attrs.fields(kind) if all(getattr(part, field.name) == field.default for part in parts)
+    ]
 
 
 def test_what_is_written() -> None:

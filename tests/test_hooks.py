@@ -11,6 +11,8 @@ import pytest
 
 from streamkit.errors import Cancelled, ConnectionLost
 from streamkit.hooks import Hooks, RequestInfo, ResponseInfo, RetryInfo, ToolCallInfo, observe
+from streamkit.types.messages import user
+from streamkit.types.request import ChatRequest
 from streamkit.types.response import ToolCall
 from streamkit.types.usage import Usage
 
@@ -100,6 +102,16 @@ def test_a_wish_to_stop_is_not_swallowed(error: type[BaseException]) -> None:
 
     with pytest.raises(error):
         observe(stop, 1)
+
+
+def test_a_request_is_not_printed() -> None:
+    """An observer may print what it is given, and tells nothing of what the user said."""
+    request = ChatRequest(model="m", messages=(user("secret words"),))
+    info = RequestInfo(provider="p", model="m", message_count=1, tool_count=0, step=1, request=request)
+
+    assert request is info.request
+    assert "secret" not in repr(info)
+    assert {info} == {attrs.evolve(info, request=None)}
 
 
 @pytest.mark.parametrize(

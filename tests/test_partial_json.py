@@ -287,6 +287,15 @@ def test_truncation_leaves_what_has_come() -> None:
     assert (False, False) == (parser.complete, parser.broken)
 
 
+@pytest.mark.parametrize(("depth", "expected"), [(200, (True, False, False)), (201, (False, True, True))])
+def test_the_deepest_nesting(depth: int, expected: tuple[bool, bool, bool]) -> None:
+    """200 brackets are read; that there are more is told apart from what is no JSON."""
+    parser = fed("{" + '"a":{' * (depth - 1) + "}" * depth)
+
+    assert expected == (parser.complete, parser.broken, parser.too_deep)
+    assert not fed('{"a":1,,').too_deep
+
+
 def test_what_a_value_costs() -> None:
     """`members` and `characters` count what a copy of the value has to copy: open containers, not what is in them."""
     parser = fed('{"a": [[1, 2, 3], 4, 5], "b": {"c": "four')

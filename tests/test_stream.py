@@ -751,6 +751,89 @@ def test_observers_cannot_break_a_stream(caplog: pytest.LogCaptureFixture) -> No
     assert 6 == sum("hook" in record.message for record in caplog.records)
 
 
+@pytest.mark.parametrize("error", [None, StreamTruncated("cut")], ids=["whole", "cut"])
+def test_an_observer_that_ends_the_thread(error: StreamKitError | None, caplog: pytest.LogCaptureFixture) -> None:
+    """By sys.exit, as all is over: the outcome is published all the same."""
+
+    def leave(value: object) -> None:
+        raise SystemExit(3)
+
+    stream = start(giving(HELLO, error), hooks=Hooks(on_finish=leave, on_error=leave))
+
+    assert error is stream.err.get(timeout=2)
+    assert "SystemExit" in caplog.text
+
+
+def test_an_observer_that_ends_the_thread_after_a_cancel(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    """What the run had taken is given back all the same."""
+    released = threading.Event()
+
+    def leave(value: object) -> None:
+        raise SystemExit(3)
+
+    def source(run: Any) -> Iterator[list[Chunk]]:
+        run.defer(released.set)
+        try:
+            yield from giving(HELLO, gate=gate)(run)
+        finally:
+            raise KeyboardInterrupt
+
+    with start(source, hooks=Hooks(on_cancel=leave)) as stream:
+        stream.cancel()
+
+        assert released.wait(2)
+
+    assert "SystemExit" in caplog.text
+
+
+def test_observers_of_a_stream_that_has_ended(gate: Gate) -> None:
+    """They are shown no more chunks: those that come then are nobody's."""
+    seen: list[Chunk] = []
+    runs: list[Any] = []
+    with start(giving([], gate=gate), hooks=Hooks(on_chunk=seen.append), enlist=runs.append) as stream:
+        stream.cancel()
+        stream.err.get()
+
+        assert not runs[0].deliver(HELLO[0])
+
+    assert [] == seen
+
+
+class Unspeakable(Exception):
+    """An exception that cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise Unspeakable
+
+
+def test_a_bug_that_cannot_be_shown() -> None:
+    """The reader does not wait for ever."""
+    stream = start(giving(HELLO, Unspeakable()))
+
+    assert "an internal error ended the stream: Unspeakable" == str(stream.err.get(timeout=2))
+
+
+@pytest.mark.parametrize("how", ["stream", "context"])
+def test_a_source_that_comes_to_a_cancel_first(how: str) -> None:
+    """Before the watchdog: it is told as the same, and the contexts of its tools have ended by then."""
+    ctx = Context()
+    runs: list[Any] = []
+    inner: list[bool] = []
+
+    def source(run: Any) -> Iterator[list[Chunk]]:
+        run.answered({}, None)
+        scope = run.context()
+        ctx.cancel("enough") if how == "context" else runs[0].cancel("enough")
+        inner.append(scope.cancelled)
+        run.pause(0)
+        yield []
+
+    with pytest.raises(Cancelled, match=r"^cancelled: enough$"):
+        start(source, ctx=ctx, enlist=runs.append).result()
+
+    assert [True] == inner
+
+
 def test_observers_hear_of_an_end_from_outside(gate: Gate) -> None:
     """On the producer's thread, once it is awake; never on the watchdog's."""
     heard: queue.SimpleQueue[tuple[Any, str]] = queue.SimpleQueue()

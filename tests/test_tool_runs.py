@@ -39,10 +39,9 @@ def running(
     ctx: Context | None = None,
     workers: int = 8,
     on_start: Callable[[ToolRun], object] = lambda run: None,
-    variables: contextvars.Context | None = None,
 ) -> Iterator[ToolRun]:
     """Run tools with what is usual."""
-    return run_tools(runs, ctx or Context(), workers=workers, on_start=on_start, variables=variables)
+    return run_tools(runs, ctx or Context(), workers=workers, on_start=on_start)
 
 
 def passed(event: threading.Event) -> bool:
@@ -210,7 +209,7 @@ variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", defau
 
 
 def test_context_variables() -> None:
-    """Each tool sees those that are given, in a copy of its own; else those of whoever runs it."""
+    """Each tool sees those of whoever runs it, in a copy of its own."""
 
     def look() -> str:
         before = variable.get()
@@ -220,7 +219,9 @@ def test_context_variables() -> None:
     variables = contextvars.copy_context()
     variables.run(variable.set, "given")
 
-    assert ["given"] * 2 == [run.output for run in running(prepared(look), prepared(look, 1), variables=variables)]
+    given = variables.run(lambda: [run.output for run in running(prepared(look), prepared(look, 1))])
+
+    assert ["given"] * 2 == given
     assert ["unset"] == [run.output for run in running(prepared(look))]
 
 
@@ -386,7 +387,54 @@ def test_contexts_are_left_alone_afterwards() -> None:
     assert {} == ctx._watchers
 
 
+def test_who_hears_of_a_tool_may_end_the_stream() -> None:
+    """The tool that was announced is not run, and no other is begun."""
+    ctx, ran = Context(), []
+    runs = [prepared(lambda: ran.append(1), i) for i in range(3)]
+    with pytest.raises(Cancelled, match="enough"):
+        list(running(*runs, ctx=ctx, workers=1, on_start=lambda run: ctx.cancel("enough")))
+
+    assert no_tool_left()
+    assert [True, False, False] == [run.announced for run in runs]
+    assert [] == ran
+
+
+def test_who_hears_of_a_tool_may_end_its_thread() -> None:
+    """The tool has failed then; the stream does not wait for it."""
+
+    def leave(run: ToolRun) -> None:
+        raise SystemExit(3)
+
+    (run,) = running(prepared(lambda: 1), on_start=leave)
+
+    assert "the tool ended its thread: SystemExit(3)" == str(run.error)
+
+
 # -- a run by itself
+
+
+def test_a_run_that_is_done_does_not_begin() -> None:
+    """Nobody waits for it any more."""
+    early, late = prepared(lambda: 1), prepared(lambda: 1)
+
+    assert (True, True) == (early.begin(), early.fail("the stream ended"))
+    assert (True, False) == (late.fail("the stream ended"), late.begin())
+    assert (True, False) == (early.announced, late.announced)
+
+
+@pytest.mark.parametrize("decision", [ToolDecision.answer("a\ud800"), ToolDecision.refuse("a\ud800")])
+def test_a_decision_that_no_request_can_carry(decision: ToolDecision) -> None:
+    """Lone surrogates are replaced."""
+    run = prepared(lambda: 1)
+    run.decide(decision)
+
+    assert "a\ufffd" == (run.output or str(run.error))
+
+
+def test_a_decision_that_is_no_text() -> None:
+    """It ends the stream: who approves gives texts."""
+    with pytest.raises(ConfigError, match="approve gave a dict where a text belongs"):
+        prepared(lambda: 1).decide(ToolDecision.answer({"a": 1}))  # type: ignore[arg-type]
 
 
 def test_a_run_is_done_once() -> None:

@@ -18,7 +18,8 @@ import pytest
 
 from streamkit.context import Context
 from streamkit.errors import ConfigError, StreamKitError, ToolError
-from streamkit.tools import ToolDecision, has_tool_call, run_tool, step_count_is, tool
+from streamkit.tools import ToolDecision, ToolOutput, has_tool_call, in_words, run_tool, step_count_is, tool
+from streamkit.types.messages import FilePart, ImagePart, TextPart
 from streamkit.types.request import Tool
 from streamkit.types.response import ResponseInfoFields, Step, ToolCall
 from streamkit.types.usage import Usage
@@ -87,7 +88,7 @@ def failure(used: Tool, arguments: Any = None) -> ToolError:
 
 def answer(value: Any) -> str:
     """Give what a model is told of a tool that returns a value."""
-    return run_tool(Tool(name="t", execute=lambda: value), {}, Context())
+    return run_tool(Tool(name="t", execute=lambda: value), {}, Context()).text
 
 
 # -- @tool
@@ -127,6 +128,39 @@ def test_what_the_decorator_is_told() -> None:
 def test_a_name_of_its_own(name: str | None) -> None:
     """Without one the function's is taken."""
     assert "weather" == made(tool(name=name)(weather)).name
+
+
+IMAGE = ImagePart(data=b"\x89PNG and so on")
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "images"),
+    [
+        (IMAGE, "", (IMAGE,)),
+        ([IMAGE], "", (IMAGE,)),
+        (["Before", IMAGE, TextPart(text="after"), IMAGE], "Before\nafter", (IMAGE, IMAGE)),
+        ((IMAGE, "a \ud800"), "a \ufffd", (IMAGE,)),
+        (TextPart(text="only"), "only", ()),
+        (["a", "b"], '["a", "b"]', ()),
+        ([], "[]", ()),
+    ],
+)
+def test_images(value: object, text: str, images: tuple[ImagePart, ...]) -> None:
+    """Alone or among texts they go to the model as images, and the texts as text; a list without any is JSON."""
+    assert ToolOutput(text, images) == run_tool(Tool(name="t", execute=lambda: value), {}, Context())
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"chart": IMAGE}, "a tool gives an ImagePart by itself or in a list, not within another value"),
+        ([IMAGE, 5], "beside images a tool gives texts only, and no int"),
+        (FilePart(data=b"%PDF-1.7"), "beside images a tool gives texts only, and no FilePart"),
+    ],
+)
+def test_images_where_none_can_be(value: object, expected: str) -> None:
+    """The model is told that the tool failed, and of what; the bytes do not go as text."""
+    assert expected in str(failure(Tool(name="t", execute=lambda: value)))
 
 
 async def coroutine() -> None:
@@ -182,7 +216,7 @@ def test_a_bound_method() -> None:
     shop = Shop()
     price = tool(shop.price)
 
-    assert ("price", "1.5", 1.5) == (made(price).name, run_tool(made(price), {"item": "a"}, Context()), price("b"))
+    assert ("price", "1.5", 1.5) == (made(price).name, run_tool(made(price), {"item": "a"}, Context()).text, price("b"))
     assert ["a", "b"] == shop.asked
 
 
@@ -198,7 +232,7 @@ def test_a_bound_method() -> None:
 )
 def test_a_run(arguments: Any, expected: str) -> None:
     """A model's arguments become what the annotations say."""
-    assert expected == run_tool(made(weather), arguments, Context())
+    assert expected == run_tool(made(weather), arguments, Context()).text
 
 
 def test_the_context_goes_to_who_asks() -> None:
@@ -253,7 +287,7 @@ def test_arguments_of_a_tool_by_hand() -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     by_hand = Tool(name="add", parameters=schema, execute=lambda n: n + 1)
 
-    assert "2" == run_tool(by_hand, {"n": 1}, Context())
+    assert "2" == run_tool(by_hand, {"n": 1}, Context()).text
     assert "the arguments do not fit: $.n: must be integer, not 'x'" == str(failure(by_hand, {"n": "x"}))
     assert "the arguments do not fit: $: must be an object" == str(failure(by_hand, [1]))
     assert str(failure(by_hand, {"n": 1, "m": 2})).startswith("TypeError: ")
@@ -417,3 +451,22 @@ def test_stopping_after_a_call() -> None:
     assert [False, False, True, False] == [
         stop(steps) for steps in ([], [step("a")], [step("a"), step("b", "done")], [step("done"), step("a")])
     ]
+
+
+class Unspeakable(Exception):
+    """An exception that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise Unspeakable
+
+
+def test_an_exception_that_cannot_be_shown() -> None:
+    """Its name is what the model is told."""
+
+    def fail() -> None:
+        raise Unspeakable
+
+    with pytest.raises(ToolError, match=r"^Unspeakable$"):
+        run_tool(Tool(name="t", execute=fail), {}, Context())
+
+    assert ("", "no") == (in_words(Unspeakable(), str), in_words(ValueError("no"), str))

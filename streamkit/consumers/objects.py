@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
 
 import attrs
 
-from streamkit.errors import ObjectError, StreamKitError, printable
+from streamkit.errors import ConfigError, ObjectError, StreamKitError, printable
 from streamkit.instance import Mismatch
 from streamkit.jsontext import scrub
 from streamkit.partial_json import ANY, PartialJSON, Shape
@@ -21,9 +22,12 @@ from streamkit.types.chunks import Chunk
 from streamkit.types.response import ChatResponse, Step
 from streamkit.types.usage import Usage
 
-__all__ = ["ObjectResult", "ObjectStream", "Wanted"]
+__all__ = ["ITEMS", "ObjectResult", "ObjectStream", "Wanted"]
 
 T = TypeVar("T")
+
+ITEMS = "items"
+"""The member of the sent object that is a list, where one was asked for: APIs take the schemas of objects alone."""
 
 _SHARE = 64
 """What the partials of a character of text may cost, in members that are copied: few enough to be linear in the text,
@@ -52,11 +56,9 @@ class Wanted:
     by_tool: bool = False
     """It comes as the input of a tool call rather than as text."""
 
-    def piece(self, chunk: Chunk) -> str:
-        """Give the part of the object's text that a chunk brings."""
-        if self.by_tool:
-            return chunk.tool_input if chunk.type == "tool_call_delta" else ""
-        return chunk.content if chunk.type == "text" else ""
+    def pieces(self, chunks: Iterable[Chunk]) -> Iterator[str | None]:
+        """Give the object's text as it comes, and None at the end of each answer, after which another may begin."""
+        return _inputs(chunks) if self.by_tool else _texts(chunks)
 
     def text(self, step: Step) -> str:
         """Give the object's text, whole."""
@@ -78,8 +80,7 @@ class Wanted:
         if not parser.complete:
             fail("$", _why_incomplete(step, parser))
         try:
-            value = scrub(json.loads(text[parser.start : parser.end], strict=False, parse_constant=_refuse))
-            return self._inner(value)
+            return self._inner(_loaded(text[parser.start : parser.end]))
         except Mismatch as e:
             fail(e.path, e.message, e)
         except (ValueError, RecursionError) as e:
@@ -134,14 +135,13 @@ class ObjectStream(Generic[T]):
         parser = self._wanted.parser()
         last: Any = None
         spent, allowed, changed = 0, 0, False
-        for chunk in self.chat_stream.replay():
-            if chunk.type == "step_finish":
+        for piece in self._wanted.pieces(self.chat_stream.replay()):
+            if piece is None:
                 if changed and (value := parser.value()) != last:
                     last = value
                     yield value
                 parser, changed = self._wanted.parser(), False
                 continue
-            piece = self._wanted.piece(chunk)
             allowed += _SHARE * len(piece)
             changed = parser.feed(piece) or changed
             cost = 1 + parser.members + parser.characters // _CHARACTERS
@@ -158,25 +158,16 @@ class ObjectStream(Generic[T]):
     def element_stream(self) -> Iterator[Any]:
         """Give each element of a list once, as soon as it is whole, validated.
 
-        Blocks for the next; never raises, and ends before an element that is not of its type: ask `err()`.
+        An element that is not of its type is not given, nor is what comes after it in this answer; where the model is
+        asked again (`repair`), its second answer goes on with the elements that the first did not get to.
+        Blocks for the next; never raises while reading: ask `err()`.
+
+        Raises:
+            ConfigError: what was asked for is no list.
         """
-        parser, found = self._wanted.elements()
-        given = seen = 0
-        for chunk in self.chat_stream.replay():
-            if chunk.type == "step_finish":
-                (parser, found), seen = self._wanted.elements(), 0
-                continue
-            parser.feed(self._wanted.piece(chunk))
-            while found:
-                value, seen = found.popleft(), seen + 1
-                if seen <= given:  # of an answer that was asked for again
-                    continue
-                try:
-                    element = self._wanted.kind.item().whole(value, f"$[{given}]")
-                except Mismatch:
-                    return
-                given += 1
-                yield element
+        if self._wanted.member != ITEMS:
+            raise ConfigError("element_stream() is for lists: ask for list[...], or read partial_object_stream()")
+        return self._elements()
 
     def result(self, timeout: float | None = None) -> ObjectResult[T]:
         """Give the validated object, or raise. Blocks to the end, whether anybody reads or not.
@@ -215,6 +206,56 @@ class ObjectStream(Generic[T]):
 
     def __repr__(self) -> str:
         return repr(self.chat_stream).replace("ChatStream", "ObjectStream", 1)
+
+    def _elements(self) -> Iterator[Any]:
+        parser, found = self._wanted.elements()
+        given = seen = 0
+        fits = True
+        for piece in self._wanted.pieces(self.chat_stream.replay()):
+            if piece is None:
+                (parser, found), seen, fits = self._wanted.elements(), 0, True
+                continue
+            parser.feed(piece)
+            while found and fits:
+                value, seen = found.popleft(), seen + 1
+                if seen <= given:  # of an answer that was asked for again
+                    continue
+                try:
+                    element = self._wanted.kind.item().whole(value, f"$[{given}]")
+                except Mismatch:
+                    fits = False
+                else:
+                    given += 1
+                    yield element
+
+
+# -- where the text is
+
+
+def _texts(chunks: Iterable[Chunk]) -> Iterator[str | None]:
+    for chunk in chunks:
+        if chunk.type == "text":
+            yield chunk.content
+        elif chunk.type == "step_finish":
+            yield None
+
+
+def _inputs(chunks: Iterable[Chunk]) -> Iterator[str | None]:
+    """The input of the first call; where the model called nothing in the end, what it said instead."""
+    said: list[str] = []
+    call: str | None = None
+    for chunk in chunks:
+        if chunk.type == "tool_call_delta" and chunk.tool_call_id == call:
+            yield chunk.tool_input
+        elif chunk.type == "tool_call_start" and call is None:
+            call = chunk.tool_call_id
+        elif chunk.type == "text" and call is None:
+            said.append(chunk.content)
+        elif chunk.type == "step_finish":
+            if call is None:
+                yield "".join(said)
+            yield None
+            said, call = [], None
 
 
 # -- shapes
@@ -289,7 +330,10 @@ def _why_incomplete(step: Step, parser: PartialJSON) -> str:
     if step.finish_reason == "length":
         return "was cut off by the limit of tokens: raise max_tokens"
     if step.finish_reason == "content_filter":
-        return "was refused by the model or its provider"
+        refusal = step.provider_metadata.get("refusal")
+        return "was refused by the model or its provider" + (f": {printable(str(refusal), 200)}" if refusal else "")
+    if parser.too_deep:
+        return "is nested too deeply to be read"
     if parser.broken:
         return f"is no JSON from character {parser.end} on"
     if parser.value() is None:
@@ -297,5 +341,16 @@ def _why_incomplete(step: Step, parser: PartialJSON) -> str:
     return "is not whole, or no JSON"
 
 
+def _loaded(text: str) -> Any:
+    return scrub(json.loads(text, strict=False, parse_constant=_refuse, parse_float=_finite))
+
+
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{printable(number, 60)} is too large a number")
+    return value

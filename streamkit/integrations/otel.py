@@ -17,12 +17,16 @@ import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import attrs
 
 from streamkit.errors import Cancelled, ConfigError, ProviderError, StreamKitError, ToolError
 from streamkit.hooks import Hooks, RequestInfo, ResponseInfo, RetryInfo, ToolCallInfo
+from streamkit.integrations.otel_content import input_messages, output_message, system_instructions, tool_definitions
+from streamkit.jsontext import scrub
 from streamkit.types.chunks import Chunk, ResponseInfoFields
+from streamkit.types.request import ChatRequest
 from streamkit.types.response import ChatResponse, Step, ToolCall
 from streamkit.types.usage import Usage
 
@@ -42,6 +46,15 @@ OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
 REQUEST_MODEL = "gen_ai.request.model"
 REQUEST_STREAM = "gen_ai.request.stream"
+SERVER_ADDRESS = "server.address"
+SERVER_PORT = "server.port"
+CHOICE_COUNT = "gen_ai.request.choice.count"
+STOP_SEQUENCES = "gen_ai.request.stop_sequences"
+CONVERSATION = "gen_ai.conversation.id"
+OUTPUT_TYPE = "gen_ai.output.type"
+SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
+INPUT_MESSAGES = "gen_ai.input.messages"
+TOOL_DEFINITIONS = "gen_ai.tool.definitions"
 RESPONSE_ID = "gen_ai.response.id"
 RESPONSE_MODEL = "gen_ai.response.model"
 FINISH_REASONS = "gen_ai.response.finish_reasons"
@@ -87,6 +100,18 @@ PROVIDERS = {
 }
 """What the conventions call a provider that has another name here."""
 
+SETTINGS: dict[str, tuple[str, type]] = {
+    "gen_ai.request.temperature": ("temperature", float),
+    "gen_ai.request.max_tokens": ("max_tokens", int),
+    "gen_ai.request.top_p": ("top_p", float),
+    "gen_ai.request.top_k": ("top_k", float),
+    "gen_ai.request.frequency_penalty": ("frequency_penalty", float),
+    "gen_ai.request.presence_penalty": ("presence_penalty", float),
+    "gen_ai.request.seed": ("seed", int),
+}
+"""Their names for what a request sets, ours, and the type that they want."""
+
+_PORTS = {"http": 80, "https": 443}
 _SECONDS = [0.01 * 2**n for n in range(14)]
 _TOKENS = [4**n for n in range(14)]
 _OUTPUT = ("text", "thinking", "tool_call_delta")
@@ -107,8 +132,9 @@ def otel_hooks(
     Args:
         tracer_provider: the global one by default.
         meter_provider: the global one by default.
-        content: also record what the model says, what tools are given and answer, and the messages of errors, which
-            may quote all that. What is sent to the model is never recorded.
+        content: also record what the model is told and what it says: instructions, messages, definitions of tools, what
+            tools are given and answer, and the messages of errors, which may quote all that. Of images and files only
+            their type and size, or their URL.
 
     Raises:
         ConfigError: OpenTelemetry's API is not installed.
@@ -202,10 +228,11 @@ class _Observer:
 
     def requested(self, info: RequestInfo) -> None:
         measured = _request(info)
-        chat = self._running() or self._begun(info, measured)
+        asked = {**measured, **_settings(info.request), **self._told(info.request)}
+        chat = self._running() or self._begun(info, asked)
         self._close_step(chat)
         span = self._tracer.start_span(
-            f"step {info.step}", chat.inner, attributes={STEP: info.step, **_without_operation(measured)}
+            f"step {info.step}", chat.inner, attributes={STEP: info.step, **_without_operation(asked)}
         )
         chat.step = _StepSpan(span, measured)
         _enter(span, chat.inner)
@@ -355,7 +382,18 @@ class _Observer:
 
     def _tell(self, span: Span, step: Step) -> None:
         if self._content:
-            span.set_attribute(OUTPUT_MESSAGES, json.dumps([_message(step)], ensure_ascii=False))
+            span.set_attribute(OUTPUT_MESSAGES, _written([output_message(step)]))
+
+    def _told(self, request: ChatRequest | None) -> dict[str, str]:
+        """What the model is told, where that is to be recorded."""
+        if request is None or not self._content:
+            return {}
+        told = {
+            SYSTEM_INSTRUCTIONS: system_instructions(request),
+            INPUT_MESSAGES: input_messages(request),
+            TOOL_DEFINITIONS: tool_definitions(request),
+        }
+        return {name: _written(what) for name, what in told.items() if what}
 
     def _measure(self, info: ResponseInfo, attributes: Mapping[str, Any]) -> None:
         self._instruments.duration.record(info.latency, {**attributes, **_failure(info.error)})
@@ -371,7 +409,48 @@ class _Observer:
 
 def _request(info: RequestInfo) -> dict[str, Any]:
     name = info.provider.removesuffix("-responses").removesuffix("-anthropic")
-    return {OPERATION: CHAT, PROVIDER: PROVIDERS.get(name, name), REQUEST_MODEL: info.model}
+    return {
+        OPERATION: CHAT,
+        PROVIDER: PROVIDERS.get(name, name),
+        REQUEST_MODEL: info.model,
+        **_server(info.base_url),
+    }
+
+
+def _server(url: str) -> dict[str, Any]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS.get(parts.scheme)
+    except ValueError:  # no URL; the call says so
+        return {}
+    return {SERVER_ADDRESS: parts.hostname, **_known(SERVER_PORT, port)} if parts.hostname else {}
+
+
+def _settings(request: ChatRequest | None) -> dict[str, Any]:
+    """What the request sets: what it leaves to the provider is not told."""
+    if request is None:
+        return {}
+    options = request.provider_options
+    told: dict[str, Any] = {
+        name: kind(value) for name, (ours, kind) in SETTINGS.items() if (value := getattr(request, ours)) is not None
+    }
+    told |= _known(STOP_SEQUENCES, list(request.stop))
+    if request.response_format is not None:
+        told[OUTPUT_TYPE] = "text" if request.response_format.type == "text" else "json"
+    if isinstance(count := options.get("n"), int) and count != 1:
+        told[CHOICE_COUNT] = count
+    return told | _known(CONVERSATION, _conversation(options.get("conversation")))
+
+
+def _conversation(option: Any) -> str | None:
+    """The conversation that the provider keeps, as OpenAI's Responses API takes it: an id, or an object with one."""
+    found = option.get("id") if isinstance(option, Mapping) else option
+    return found if isinstance(found, str) else None
+
+
+def _written(value: Any) -> str:
+    """Attributes of spans hold no objects, nor what UTF-8 cannot write."""
+    return json.dumps(scrub(value), ensure_ascii=False, default=str)
 
 
 def _without_operation(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -402,17 +481,6 @@ def _failure(error: BaseException | None) -> dict[str, Any]:
         return {CANCELLED: True}
     cause = error.__cause__ if isinstance(error, ToolError) else None
     return {ERROR_TYPE: type(cause or error).__name__}
-
-
-def _message(step: Step) -> dict[str, Any]:
-    """What the model said, as the conventions write an output message."""
-    calls = [
-        {"type": "tool_call", "id": call.id, "name": call.name, "arguments": call.arguments or call.input}
-        for call in step.tool_calls
-    ]
-    thinking = [{"type": "reasoning", "content": step.thinking}] if step.thinking else []
-    text = [{"type": "text", "content": step.text}] if step.text else []
-    return {"role": "assistant", "parts": [*thinking, *text, *calls], "finish_reason": step.finish_reason}
 
 
 # -- tools

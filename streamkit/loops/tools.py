@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any, Protocol, TypeVar
 
 import attrs
@@ -18,7 +19,7 @@ from streamkit.hooks import Hooks, ToolCallInfo, observe
 from streamkit.loops import LoopScope
 from streamkit.loops.fallback import Fallback
 from streamkit.tool_runs import ToolRun, run_tools
-from streamkit.tools import StopWhen, ToolDecision
+from streamkit.tools import StopWhen, ToolDecision, in_words
 from streamkit.types.chunks import Chunk, StepFinishChunk, ToolResultChunk
 from streamkit.types.messages import Message
 from streamkit.types.request import AnyTool, Tool
@@ -74,6 +75,7 @@ class ToolLoop:
         index = 0
         for number in itertools.count(1):
             plan = self._plan(scope, steps)
+            scope.pause(0)  # raises where the stream has ended: then nothing more is asked
             if plan.stop:
                 scope.stopped("stop_when")
                 return
@@ -99,7 +101,10 @@ class ToolLoop:
     def _plan(self, scope: LoopScope, steps: tuple[Step, ...]) -> StepPlan:
         if self.prepare_step is None:
             return StepPlan()
-        return _decided(scope, "prepare_step", self.prepare_step, steps) or StepPlan()
+        plan = _decided(scope, "prepare_step", self.prepare_step, steps)
+        if not isinstance(plan, (StepPlan, type(None))):
+            raise ConfigError(f"prepare_step must give a StepPlan or None, not {printable(repr(plan), 200)}")
+        return plan or StepPlan()
 
     def _known(self, plan: StepPlan) -> Mapping[str, Tool]:
         tools = self.tools if plan.tools is None else [Tool.of(tool) for tool in plan.tools]
@@ -125,7 +130,8 @@ class ToolLoop:
             return ToolDecision.allow()
         decision = _decided(scope, "approve", self.approve, call)
         if not isinstance(decision, ToolDecision):
-            raise ConfigError(f"approve must give a ToolDecision, such as ToolDecision.allow(), not {decision!r}")
+            shown = printable(repr(decision), 200)
+            raise ConfigError(f"approve must give a ToolDecision, such as ToolDecision.allow(), not {shown}")
         return decision
 
     # -- tools
@@ -134,20 +140,20 @@ class ToolLoop:
         self, scope: LoopScope, step: int, index: int, calls: tuple[ToolCall, ...], known: Mapping[str, Tool]
     ) -> Generator[list[Chunk], None, int]:
         """Give a result for each call of a tool that is ours to run, as they come; return the next index."""
-        begun: dict[int, ToolRun] = {}  # the runs that observers were told of, and not yet of their end
         with scope.own_work():
-            runs = [self._prepared(scope, position, call, known) for position, call in enumerate(calls)]
-            waiting = [run for run in runs if run is not None]
+            prepared = [self._prepared(scope, position, call, known) for position, call in enumerate(calls)]
+            untold = [run for run in prepared if run is not None]
             try:
-                for run in self._finished(scope, step, waiting, begun):
-                    begun.pop(id(run), None)
+                for run in self._finished(scope, step, untold[:]):
+                    untold.remove(run)
                     self._tell(step, run)
                     yield [_chunk(run, index)]
                     index += 1
             finally:
-                for run in [*begun.values()]:  # still running: the stream has ended
+                for run in untold:  # the stream has ended: those that wait will never run
                     run.fail("the stream ended while the tool ran")
-                    self._tell(step, run)
+                    if run.announced:
+                        self._tell(step, run)
         return index
 
     def _prepared(self, scope: LoopScope, position: int, call: ToolCall, known: Mapping[str, Tool]) -> ToolRun | None:
@@ -165,13 +171,10 @@ class ToolLoop:
             run.decide(self._approved(scope, call))
         return run
 
-    def _finished(
-        self, scope: LoopScope, step: int, runs: list[ToolRun], begun: dict[int, ToolRun]
-    ) -> Iterator[ToolRun]:
+    def _finished(self, scope: LoopScope, step: int, runs: list[ToolRun]) -> Iterator[ToolRun]:
         yield from (run for run in runs if run.done)
 
         def start(run: ToolRun) -> None:
-            begun[id(run)] = run
             observe(self.hooks.on_tool_call_start, ToolCallInfo(step=step, tool_call=run.call))
 
         rest = [run for run in runs if not run.done]
@@ -179,19 +182,28 @@ class ToolLoop:
             yield from run_tools(rest, scope.context(), workers=self.workers, on_start=start)
 
     def _tell(self, step: int, run: ToolRun) -> None:
-        info = ToolCallInfo(step=step, tool_call=run.call, output=run.output, error=run.error, elapsed=run.elapsed)
+        info = ToolCallInfo(
+            step=step,
+            tool_call=run.call,
+            output=run.output,
+            images=run.images,
+            error=run.error,
+            elapsed=run.elapsed,
+        )
         observe(self.hooks.on_tool_call, info)
 
 
 def held_back(call: Call | Fallback, scope: LoopScope) -> Generator[list[Chunk], None, StepFinishChunk]:
     """Give a call's chunks but for its `step_finish`, which is returned: the results of tools go before it."""
     finish: StepFinishChunk | None = None
-    for batch in call.batches(scope):
-        last = batch[-1] if batch else None
-        if isinstance(last, StepFinishChunk):
-            batch, finish = batch[:-1], last
-        if batch:
-            yield batch
+    # Closed with the stream, so that its observers are told then and not some time.
+    with closing(call.batches(scope)) as batches:  # type: ignore[type-var]  # it is a generator
+        for batch in batches:
+            last = batch[-1] if batch else None
+            if isinstance(last, StepFinishChunk):
+                batch, finish = batch[:-1], last
+            if batch:
+                yield batch
     assert finish is not None  # a call ends with it, or raises
     return finish
 
@@ -202,14 +214,18 @@ def _is_paused(finish: StepFinishChunk) -> bool:
 
 
 def _decided(scope: LoopScope, name: str, decide: Callable[..., T], *args: Any) -> T:
-    """Ask what the user wants; an exception there ends the stream."""
+    """Ask what the user wants, unless the stream has ended; an exception there ends it."""
+    scope.pause(0)
     try:
         with scope.own_work():
-            return decide(*args)
+            decision = decide(*args)
     except StreamKitError:
         raise
-    except Exception as e:
-        raise StreamKitError(f"{name} raised, which ends the stream: {printable(repr(e), 500)}") from e
+    except BaseException as e:  # sys.exit, too: on this thread it would end nothing else
+        shown = in_words(e, repr) or type(e).__name__
+        raise StreamKitError(f"{name} raised, which ends the stream: {printable(shown, 500)}") from e
+    scope.pause(0)  # it may have taken its time
+    return decision
 
 
 def _chunk(run: ToolRun, index: int) -> ToolResultChunk:
@@ -217,6 +233,7 @@ def _chunk(run: ToolRun, index: int) -> ToolResultChunk:
         tool_call_id=run.call.id,
         tool_name=run.call.name,
         tool_output=run.output if run.error is None and run.output is not None else str(run.error),
+        images=run.images,
         is_error=run.error is not None,
         index=index,
         metadata={"elapsed": run.elapsed, "position": run.position},

@@ -108,7 +108,7 @@ class Mistral(_Service):
     quirks = Quirks(
         fields={"seed": "random_seed", "stream_options": ""}, prefill="prefix", cache_key="prompt_cache_key"
     )
-    can = attrs.evolve(_MOST, prefill=True, logprobs=False)
+    can = attrs.evolve(_MOST, prefill=True, prefill_gives="whole", logprobs=False)
 
 
 class XAI(_Service):

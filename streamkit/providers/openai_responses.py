@@ -19,6 +19,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from json.decoder import scanstring  # type: ignore[attr-defined]  # there since Python 2.6, but not in typeshed
 from typing import Any
+from urllib.parse import quote
 
 import attrs
 
@@ -121,6 +122,23 @@ class Responses:
             own=request.headers,
             direct=self.quirks.direct,
         )
+
+    def encode_again(self, request: ChatRequest, provider: Provider, id: str) -> HttpRequest:
+        """Ask once more for the events of the answer with this id, from the first on.
+
+        The API keeps them for some minutes of answers that were asked for with `background` and `store`, which go on
+        without a reader: https://platform.openai.com/docs/guides/background#streaming-a-background-response.
+
+        Raises:
+            ConfigError: the answer was not asked for so.
+        """
+        if request.provider_options.get("background") is not True:
+            refuse(
+                provider, ['only an answer asked for with provider_options({"background": True, "store": True}) stays']
+            )
+        url = f"{provider.base_url}/responses/{quote(id, safe='')}?stream=true"
+        asked = post(url, {}, secrets=bearer(provider.secret()), own=request.headers, direct=self.quirks.direct)
+        return attrs.evolve(asked, method="GET", body=b"")
 
     def decoder(self, request: ChatRequest, provider: Provider, *, index: int = 0, step: int = 1) -> ResponsesDecoder:
         """Give a decoder for one answer."""

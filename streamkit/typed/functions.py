@@ -46,9 +46,10 @@ def typed_arguments(function: Callable[..., Any], *, hidden: type) -> tuple[Type
     unseen: list[str] = []
     for parameter in _parameters(name, function):
         if parameter.name not in hints:
-            raise ConfigError(
-                f"{name}({parameter}): the parameter has no annotation: add one, such as {parameter.name}: str"
-            )
+            instead = f"add one, such as {parameter.name}: str"
+            if parameter.name == "self":
+                instead = "give the bound method, as in tool(object.method)"
+            raise ConfigError(f"{name}({parameter}): the parameter has no annotation: {instead}")
         annotation = hints[parameter.name]
         if _is_or_holds(annotation, hidden):
             unseen.append(parameter.name)

@@ -19,8 +19,8 @@ def json_schema(shape: Typed) -> dict[str, Any]:
     defs: dict[str, Any] = {}
     schema = shape.schema(defs)
     ref = schema.get("$ref")
-    if ref is not None:  # the root must say itself what it is
-        name = ref.removeprefix("#/$defs/")
+    name = "" if ref is None else ref.removeprefix("#/$defs/")
+    if name in defs:  # the root must say itself what it is; a schema that was given may refer to what it has itself
         schema = defs[name]
         if not _is_used(ref, defs):
             del defs[name]

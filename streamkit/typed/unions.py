@@ -72,6 +72,8 @@ class Either(Typed):
             return value
         kinds = _exact(some, value) or [kind for kind in _likely(some, value) if _has_all(kind, value)]
         try:
+            if len(kinds) > 1:
+                kinds = [kind for kind in kinds if _takes(kind, value)] or kinds
             return remade(kinds[0], value, growing=False) if kinds else value
         except RecursionError:
             return value

@@ -9,8 +9,9 @@ Metadata keys that streamkit itself sets: on a thinking chunk `signature` (prove
 sent back) and `redacted` (encrypted thinking); on a text chunk `raw_block` (a block that only its provider
 understands, kept for the next turn), `logprobs` (on thinking too) and `refusal` (a piece of a refusal, which is no part
 of the answer's text: `content` is ""), `citations` (where the text before it comes from, as its provider said it, kept
-for the next turn); on a tool call `arguments_error` (why its arguments are not to be used); on
-step_finish `raw_finish_reason`.
+for the next turn); on a tool call `arguments_error` (why its arguments are not to be used); on a tool result `elapsed`
+(seconds that the tool took) and `position` (that of its call among the step's); on step_finish `raw_finish_reason`; on
+finish `provider_metadata`, `stop_cause` and `steps` (how many); on the first chunk after a cut `resumed`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from streamkit.errors import StreamKitError
+from streamkit.types.messages import ImagePart
 from streamkit.types.nothing import NOTHING
 from streamkit.types.usage import Usage
 
@@ -162,6 +164,7 @@ class ToolResultChunk(_Aliases):
     tool_call_id: str
     tool_name: str
     tool_output: str
+    images: tuple[ImagePart, ...] = ()
     is_error: bool = False
     index: int
     metadata: Mapping[str, Any] = NOTHING

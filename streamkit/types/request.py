@@ -44,7 +44,10 @@ class Tool:
                 )
                 return cls(name=function["name"], description=function.get("description") or "", parameters=schema)
             raise ConfigError("a tool dict needs a name and parameters (a JSON Schema)")
-        raise ConfigError(f"{like!r} is no tool: give a Tool, or a dict with name, description and parameters")
+        instead = (
+            "mark it with @tool" if callable(like) else "give a Tool, or a dict with name, description and parameters"
+        )
+        raise ConfigError(f"{printable(repr(like), 100)} is no tool: {instead}")
 
 
 AnyTool = Tool | Callable[..., Any] | Mapping[str, Any]

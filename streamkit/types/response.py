@@ -28,7 +28,16 @@ from streamkit.types.chunks import (
     ToolCallStartChunk,
     ToolResultChunk,
 )
-from streamkit.types.messages import Message, Part, RawPart, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
+from streamkit.types.messages import (
+    ImagePart,
+    Message,
+    Part,
+    RawPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+)
 from streamkit.types.usage import Usage
 
 __all__ = ["ChatResponse", "Fold", "Step", "StepState", "StopCause", "TextResult", "ToolCall", "ToolResult"]
@@ -58,6 +67,7 @@ class ToolResult:
     tool_call_id: str
     tool_name: str
     output: str
+    images: tuple[ImagePart, ...] = ()
     is_error: bool = False
     elapsed: float = 0.0
 
@@ -213,7 +223,9 @@ class Fold:
             return None
         if isinstance(chunk, (FinishChunk, ErrorChunk)) or not self._keep:
             return None
-        if run is None or run.kind != kind:
+        # Where an answer was asked for again, it thinks anew: a signature is of its own thinking only.
+        again = kind == "thinking" and "resumed" in chunk.metadata
+        if run is None or run.kind != kind or again:
             last = step.runs[-1] if step.runs else None
             if isinstance(chunk, ToolCallDeltaChunk):
                 if last is None or getattr(last.chunk, "tool_call_id", "") != chunk.tool_call_id or last.kind != kind:
@@ -297,6 +309,7 @@ def _result(chunk: ToolResultChunk) -> ToolResult:
         tool_call_id=chunk.tool_call_id,
         tool_name=chunk.tool_name,
         output=chunk.tool_output,
+        images=chunk.images,
         is_error=chunk.is_error,
         elapsed=chunk.metadata.get("elapsed", 0.0),
     )
@@ -361,7 +374,9 @@ def _messages(fold: _StepFold, provider: str) -> list[Message]:
             )
     messages = [Message(role="assistant", content=parts)] if parts else []
     results = [
-        ToolResultPart(tool_call_id=r.tool_call_id, tool_name=r.tool_name, output=r.output, is_error=r.is_error)
+        ToolResultPart(
+            tool_call_id=r.tool_call_id, tool_name=r.tool_name, output=r.output, images=r.images, is_error=r.is_error
+        )
         for r in fold.ordered_results()
     ]
     return messages + ([Message(role="tool", content=results)] if results else [])

@@ -14,9 +14,9 @@ from typing import Any, Literal, TypedDict
 import attrs
 import pytest
 
-from streamkit import Client, ConnectionLost, ObjectError, ObjectStream, StreamTruncated, stream_object
+from streamkit import Client, ConfigError, ConnectionLost, ObjectError, ObjectStream, StreamTruncated, stream_object
 from streamkit.consumers.objects import Wanted
-from streamkit.testing import Close, ProviderServer, Status, chat_answer
+from streamkit.testing import Close, Event, ProviderServer, Status, chat_answer
 from streamkit.typed import typed
 from tests.loopback import client_of, delta
 
@@ -201,6 +201,54 @@ def test_an_answer_that_is_no_such_object(
     assert text == error.partial.text
 
 
+@pytest.mark.parametrize(
+    ("schema", "text", "says"),
+    [
+        (list[float], '{"items": [1e400]}', "1e400 is too large a number"),
+        (dict[str, Any], '{"a":' * 201 + "1" + "}" * 201, "it is nested too deeply to be read"),
+    ],
+)
+def test_json_that_python_cannot_hold(
+    schema: Any, text: str, says: str, server: ProviderServer, client: Client
+) -> None:
+    """A number that would become infinite, or too many brackets: an error that says so, not another value."""
+    server.reply(*chat_answer(text))
+
+    assert says in str(wanted(client, schema).err())
+
+
+def test_a_refusal_says_why(server: ProviderServer, client: Client) -> None:
+    """In the model's own words, where it gave some."""
+    refusal = Event({"choices": [{"index": 0, "delta": {"refusal": "I would rather not."}}]})
+    head, *rest = chat_answer()
+    server.reply(head, refusal, *rest)
+
+    assert "was refused by the model or its provider: I would rather not." in str(wanted(client, Pair).err())
+
+
+def test_text_where_a_call_was_asked_for(server: ProviderServer, client: Client) -> None:
+    """A model that answers without calling the tool: what it says is read, by every view."""
+    server.reply(*chat_answer(*pieces('Here: {"items": [{"a": 1}, {"a": 2}]}')))
+    stream = wanted(client, list[Pair], mode="tool")
+
+    assert [Pair(1), Pair(2)] == stream.result().object
+    assert [[1, 2]] == [[pair.a for pair in partial] for partial in stream.partial_object_stream()]
+    assert [Pair(1), Pair(2)] == list(stream.element_stream())
+
+
+def test_the_first_call_counts(server: ProviderServer, client: Client) -> None:
+    """For every view, also where fragments of another come in between; text beside it does not."""
+    calls = [("answer", {"items": [{"a": 1}]}), ("answer", {"items": [{"a": 2}]})]
+    head, role, said, *rest = chat_answer("{}", tool_calls=calls)
+    one, other = rest[:3], rest[3:6]
+    mixed = [event for pair in zip(one, other, strict=True) for event in pair]
+    server.reply(head, role, said, *mixed, *rest[6:])
+    stream = wanted(client, list[Pair], mode="tool")
+
+    assert [Pair(1)] == stream.result().object == list(stream.element_stream())
+    assert [[], [1]] == [[pair.a for pair in partial] for partial in stream.partial_object_stream()]
+
+
 def test_a_class_that_checks_itself(server: ProviderServer, client: Client) -> None:
     """Its validators and converters run at the end, not for partials."""
 
@@ -247,9 +295,17 @@ def test_elements_of_other_types(schema: Any, items: list[Any], server: Provider
     assert items == list(wanted(client, schema).element_stream())
 
 
+@pytest.mark.parametrize("schema", [Pair, Summary, dict[str, list[int]], int, {"type": "object"}])
+def test_elements_of_what_is_no_list(schema: Any, server: ProviderServer, client: Client) -> None:
+    """Are a mistake that is told at once; the lists in an object are not taken for it."""
+    server.reply(*chat_answer("{}"))
+    with wanted(client, schema) as stream, pytest.raises(ConfigError, match="is for lists"):
+        stream.element_stream()
+
+
 def test_an_element_that_does_not_fit(server: ProviderServer, client: Client) -> None:
     """Ends the elements before it; `err` says which."""
-    server.reply(*chat_answer('{"items": [{"a": 1}, {"a": "x"}, {"a": 3}]}'))
+    server.reply(*chat_answer('{"items": [{"a": 1}, {"a": "x"}, {"a": 3}]}', thinking='{"items": [{"a": 0}]}'))
     stream = wanted(client, list[Pair])
 
     assert [Pair(1)] == list(stream.element_stream())
@@ -257,13 +313,12 @@ def test_an_element_that_does_not_fit(server: ProviderServer, client: Client) ->
 
 
 def test_elements_of_a_second_try(server: ProviderServer, client: Client) -> None:
-    """What was given of the first is not given again."""
-    server.reply(*chat_answer('{"items": [{"a": 1}, {"a": "x"}]}'))
-    server.reply(*chat_answer('{"items": [{"a": 1}, {"a": 2}]}'))
+    """They go on where the first failed; what was given of that is not given again."""
+    server.reply(*chat_answer(*pieces('{"items": [{"a": 1}, {"a": "x"}, {"a": 9}]}')))
+    server.reply(*chat_answer(*pieces('{"items": [{"a": 1}, {"a": 2}, {"a": 3}]}')))
     stream = wanted(client, list[Pair], repair=True)
 
-    assert [Pair(1), Pair(2)] == stream.result().object
-    assert [Pair(1)] == list(stream.element_stream())[:1]
+    assert [Pair(1), Pair(2), Pair(3)] == stream.result().object == list(stream.element_stream())
 
 
 def test_a_cut_stream(server: ProviderServer, client: Client) -> None:

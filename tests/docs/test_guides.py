@@ -25,7 +25,23 @@ PRINTED = {
     ],
     "objects": ["headline='Hello'", "'Hello', 2 sections so far", "positive"],
     "observability": ["chat gpt-4o {", "step 1 {", "'gen_ai.provider.name': 'openai'", "my request {}"],
-    "text": ["Hello", "stop, 7 tokens", "(Hm.)", "[step 1: stop]", "[7 tokens]", "Hello gpt-4o 2"],
+    "streaming": [
+        "Hello\n7 tokens",
+        "Hello5\n",
+        "5%\n100%",
+        "['thinking', 'text', 'text', 'step_finish']",
+        "Hello None",
+    ],
+    "text": [
+        "Hello",
+        "stop, 7 tokens",
+        "(Hm.)",
+        "[step 1: stop]",
+        "[7 tokens]",
+        "request: model=gpt-4o messages=1",
+        "s, 7 tokens, error: None",
+        "Hello gpt-4o 2",
+    ],
     "tools": ["[get_weather({'city': 'Hello', 'unit': 'celsius'})]", "2 steps", "natural", "ask_user", "stop_when"],
 }
 

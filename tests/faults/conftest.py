@@ -9,6 +9,7 @@ import pytest
 
 from streamkit import Client
 from streamkit.testing import ProviderServer
+from tests.faults.scenes import Scene
 from tests.loopback import CA_VARIABLES, client_of
 
 
@@ -32,3 +33,11 @@ def client(server: ProviderServer) -> Iterator[Client]:
     """A client of it, which does not retry."""
     with client_of(server) as client:
         yield client
+
+
+@pytest.fixture
+def scene(server: ProviderServer) -> Iterator[Scene]:
+    """A generation that may be held; at the end everything is let go of, also in a test that fails."""
+    scene = Scene(server)
+    yield scene
+    scene.free.set()

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 import pytest
@@ -32,6 +33,7 @@ from streamkit.integrations.otel import otel_hooks
 from streamkit.providers import OpenAI
 from streamkit.testing import Gate, ProviderServer, Script, Stall, Wait, chat_answer, error_answer
 from streamkit.types.chunks import TextChunk
+from streamkit.types.request import ChatRequest, ResponseFormat
 from streamkit.types.response import ChatResponse, ToolCall
 
 pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk")
@@ -67,6 +69,11 @@ class Telemetry:
         provider = OpenAI(api_key=KEY, base_url=self.server.base_url)
         self.clients.append(Client(provider, hooks=hooks if more is None else hooks | more, **settings))
         return self.clients[-1]
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where the server is, as spans and measurements tell it."""
+        return {otel.SERVER_ADDRESS: "127.0.0.1", otel.SERVER_PORT: urlsplit(self.server.base_url).port}
 
     def spans(self) -> dict[str, ReadableSpan]:
         """The spans that have ended, by name, in order of their beginning; each name once."""
@@ -153,6 +160,7 @@ def test_an_answer_is_a_span_with_one_step(telemetry: Telemetry) -> None:
         otel.FINISH_REASONS: ["stop"],
         otel.INPUT_TOKENS: 5,
         otel.OUTPUT_TOKENS: 2,
+        **telemetry.place,
     }
     of_step = attributes(step)
 
@@ -172,6 +180,7 @@ def test_the_names_are_those_of_the_conventions() -> None:
     metrics = pytest.importorskip("opentelemetry.semconv._incubating.metrics.gen_ai_metrics")
     theirs = {value for module in (known, metrics) for value in vars(module).values() if isinstance(value, str)}
     ours = {value for name, value in vars(otel).items() if name.isupper() and str(value).startswith("gen_ai.")}
+    ours |= {*otel.SETTINGS}
 
     younger = {otel.TOOL_DURATION_METRIC, "moonshot_ai"}  # than the package
 
@@ -184,7 +193,7 @@ def test_what_is_measured(telemetry: Telemetry) -> None:
     """Duration and first chunk once, a gap for each further chunk of output, and the tokens by type."""
     telemetry.server.reply(chat_answer("a", "b", "c", model="gpt-4o-2024"))
     telemetry.client().chat("gpt-4o").user("Hi").get_response()
-    asked = {otel.OPERATION: "chat", otel.PROVIDER: "openai", otel.REQUEST_MODEL: "gpt-4o"}
+    asked = {otel.OPERATION: "chat", otel.PROVIDER: "openai", otel.REQUEST_MODEL: "gpt-4o", **telemetry.place}
     answered = {**asked, otel.RESPONSE_MODEL: "gpt-4o-2024"}
     measured = telemetry.measured()
     tokens = {point.attributes[otel.TOKEN_TYPE]: point for point in measured.pop(otel.TOKENS_METRIC)}
@@ -617,23 +626,25 @@ def secrets_loop(telemetry: Telemetry, *, content: bool) -> str:
     return said(telemetry.spans())
 
 
-TOLD = ("first-words", "thoughts", "tool-input", "tool-output", "tool-error", "bad prompt-text")
+TOLD = (
+    *("system-text", "prompt-text", "Get the weather", "first-words", "thoughts", "tool-input", "tool-output"),
+    *("tool-error", "bad prompt-text"),
+)
 
 
 def test_no_text_is_told_unasked(telemetry: Telemetry) -> None:
     """Nothing of prompt, thinking, answer, tools or error texts is in any span."""
     everything = secrets_loop(telemetry, content=False)
 
-    assert [] == [text for text in (*TOLD, "system-text", "prompt-text", KEY) if text in everything]
+    assert [] == [text for text in (*TOLD, KEY) if text in everything]
 
 
 def test_texts_are_told_when_asked(telemetry: Telemetry) -> None:
-    """With `content=True` all that came back is there, but for the key, which no one ever sees."""
+    """With `content=True` all that was asked and came back is there, but for the key, which no one ever sees."""
     everything = secrets_loop(telemetry, content=True)
 
     assert [*TOLD] == [text for text in TOLD if text in everything]
     assert KEY not in everything
-    assert "system-text" not in everything
 
 
 def test_what_the_model_said_is_written_as_the_conventions_say(telemetry: Telemetry) -> None:
@@ -651,12 +662,108 @@ def test_what_the_model_said_is_written_as_the_conventions_say(telemetry: Teleme
         assert [message] == json.loads(attributes(span)[otel.OUTPUT_MESSAGES])
 
 
+def test_what_the_model_is_told_is_written_as_the_conventions_say(telemetry: Telemetry) -> None:
+    """With `content=True` each step has what its own call was told; the root what the stream began with."""
+    telemetry.server.reply(chat_answer(tool_calls=[("get_time", {})]))
+    telemetry.server.reply(chat_answer("Noon."))
+    model = telemetry.client(content=True).model("gpt-4o")
+    stream_text(model, system="Be \ud800brief.", prompt="When?", tools=[clock(lambda: "12:00")]).result()
+    spans = telemetry.spans()
+    said = {
+        name: [message["role"] for message in json.loads(attributes(spans[name])[otel.INPUT_MESSAGES])]
+        for name in ("chat gpt-4o", "step 1", "step 2")
+    }
+    (definition,) = json.loads(attributes(spans["chat gpt-4o"])[otel.TOOL_DEFINITIONS])
+
+    assert {"chat gpt-4o": ["user"], "step 1": ["user"], "step 2": ["user", "assistant", "tool"]} == said
+    assert [{"type": "text", "content": "Be \ufffdbrief."}] == json.loads(
+        attributes(spans["step 2"])[otel.SYSTEM_INSTRUCTIONS]
+    )
+    assert ("function", "get_time", "Get the time.") == tuple(definition[x] for x in ("type", "name", "description"))
+
+
+def test_what_a_request_sets_is_told(telemetry: Telemetry) -> None:
+    """Root and step have each setting that was made, in the type that the conventions want, and no other."""
+    telemetry.server.reply(chat_answer("{}"))
+    chat = telemetry.client().chat("gpt-4o").user("Hi").temperature(0).max_tokens(9).top_p(1).seed(3).stop("a", "b")
+    chat.penalties(frequency=0.5, presence=1).response_format("json").get_response()
+    told = {
+        "gen_ai.request.temperature": 0.0,
+        "gen_ai.request.max_tokens": 9,
+        "gen_ai.request.top_p": 1.0,
+        "gen_ai.request.seed": 3,
+        "gen_ai.request.frequency_penalty": 0.5,
+        "gen_ai.request.presence_penalty": 1.0,
+        otel.STOP_SEQUENCES: ["a", "b"],
+        otel.OUTPUT_TYPE: "json",
+    }
+
+    for span in telemetry.spans().values():
+        seen = {name: value for name, value in attributes(span).items() if name in told or "request" in name}
+        seen = {name: value for name, value in seen.items() if name not in (otel.REQUEST_MODEL, otel.REQUEST_STREAM)}
+
+        assert told == seen
+        assert float is type(seen["gen_ai.request.temperature"])
+    (duration,) = telemetry.measured()[otel.DURATION_METRIC]
+    assert not told.keys() & duration.attributes.keys()
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (ChatRequest(model="m"), {}),
+        (ChatRequest(model="m", top_k=5), {"gen_ai.request.top_k": 5.0}),
+        (ChatRequest(model="m", provider_options={"n": 1}), {}),
+        (ChatRequest(model="m", provider_options={"n": 2}), {otel.CHOICE_COUNT: 2}),
+        (ChatRequest(model="m", provider_options={"conversation": "conv_1"}), {otel.CONVERSATION: "conv_1"}),
+        (ChatRequest(model="m", provider_options={"conversation": {"id": "conv_1"}}), {otel.CONVERSATION: "conv_1"}),
+        (ChatRequest(model="m", provider_options={"conversation": 5}), {}),
+        (ChatRequest(model="m", response_format=ResponseFormat(type="text")), {otel.OUTPUT_TYPE: "text"}),
+        (ChatRequest(model="m", response_format=ResponseFormat(type="schema", schema={})), {otel.OUTPUT_TYPE: "json"}),
+    ],
+)
+def test_settings_of_other_kinds(request_: ChatRequest, expected: dict[str, Any], telemetry: Telemetry) -> None:
+    """What goes to the provider in its own words is told where the conventions have a name for it."""
+    assert expected == told_of(telemetry, request=request_)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://api.openai.com/v1", {otel.SERVER_ADDRESS: "api.openai.com", otel.SERVER_PORT: 443}),
+        ("http://[::1]:8080", {otel.SERVER_ADDRESS: "::1", otel.SERVER_PORT: 8080}),
+        ("http://localhost", {otel.SERVER_ADDRESS: "localhost", otel.SERVER_PORT: 80}),
+        ("http://localhost:port", {}),
+        ("", {}),
+    ],
+)
+def test_where_the_server_is(url: str, expected: dict[str, Any], telemetry: Telemetry) -> None:
+    """Its name or address, and its port; of what is no URL nothing."""
+    assert expected == told_of(telemetry, base_url=url)
+
+
+def told_of(telemetry: Telemetry, **info: Any) -> dict[str, Any]:
+    """Give what the root tells of a request, but for what it tells of each."""
+    hooks = otel_hooks(tracer_provider=telemetry.tracers, meter_provider=telemetry.meters)
+
+    def tell() -> None:
+        observe(hooks.on_request, RequestInfo(provider="p", model="m", message_count=1, tool_count=2, step=1, **info))
+        observe(hooks.on_finish, ChatResponse())
+
+    contextvars.copy_context().run(tell)
+    told = attributes(telemetry.spans()["chat m"])
+    return {name: value for name, value in told.items() if name not in EACH}
+
+
+EACH = (otel.OPERATION, otel.PROVIDER, otel.REQUEST_MODEL, otel.REQUEST_STREAM)
+
+
 def test_what_is_measured_tells_no_text(telemetry: Telemetry) -> None:
     """No attribute of a metric holds a text, even with `content=True`: each would be a series of its own."""
     secrets_loop(telemetry, content=True)
     everything = repr([point.attributes for points in telemetry.measured().values() for point in points])
 
-    assert [] == [text for text in (*TOLD, "prompt-text", "system-text", KEY) if text in everything]
+    assert [] == [text for text in (*TOLD, KEY) if text in everything]
 
 
 # -- without it

@@ -67,6 +67,22 @@ def test_asked_once_more_by_tool(server: ProviderServer, client: Client) -> None
     assert "y is missing" in asked[-1]["content"]
 
 
+@pytest.mark.parametrize("repair", [False, True])
+def test_calls_are_answered(repair: bool, server: ProviderServer, client: Client) -> None:
+    """So the messages of the answer can be sent along with the next request; the numbering has no gaps."""
+    wrong = [chat_answer(tool_calls=[("answer", {"x": 1})])] * repair
+    for script in (*wrong, chat_answer(tool_calls=[("answer", {"x": 1, "y": 2})])):
+        server.reply(*script)
+    stream = stream_object(client.model("gpt-4o"), Point, prompt="Where?", repair=repair, mode="tool")
+    response = stream.result().response
+    told = [step.tool_results[0] for step in response.steps]
+
+    assert ["assistant", "tool"] * (1 + repair) == [message.role for message in response.messages]
+    assert [True] * repair + [False] == [result.is_error for result in told]
+    assert "The answer was taken." == told[-1].output
+    assert [*range(6 * (1 + repair))] == [chunk.index for chunk in stream.chat_stream.replay()]
+
+
 def test_wrong_twice(server: ProviderServer, client: Client) -> None:
     """Is the error of the second answer; there is no third."""
     server.reply(*chat_answer('{"x": 1}'))

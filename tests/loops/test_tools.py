@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextvars
 import re
 import threading
@@ -16,6 +17,7 @@ from streamkit import (
     ConfigError,
     Context,
     Hooks,
+    ImagePart,
     Step,
     StepPlan,
     StreamKitError,
@@ -26,14 +28,26 @@ from streamkit import (
     ToolCall,
     ToolCallInfo,
     ToolDecision,
+    ToolResultPart,
     has_tool_call,
     step_count_is,
     stream_text,
     tool,
     user,
 )
-from streamkit.providers import Anthropic
-from streamkit.testing import Close, End, Event, ProviderServer, Stall, Status, anthropic_answer, chat_answer
+from streamkit.providers import Anthropic, Gemini, OpenAIResponses
+from streamkit.testing import (
+    Close,
+    End,
+    Event,
+    ProviderServer,
+    Stall,
+    Status,
+    anthropic_answer,
+    chat_answer,
+    gemini_answer,
+    responses_answer,
+)
 from tests.loopback import ONCE, client_of, delta, took
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -104,6 +118,58 @@ def test_two_steps_are_one_stream(server: ProviderServer, client: Client) -> Non
     assert list(range(len(chunks))) == [chunk.index for chunk in chunks]
     assert [1, 2] == [chunk.step for chunk in chunks if chunk.type == "step_finish"]
     assert ["Let me see.", "It is", " warm."] == list(stream.text_stream())
+
+
+PNG = b"\x89PNG and so on"
+
+
+@tool
+def chart(city: str) -> list[Any]:
+    """Draw a chart."""
+    return ["A chart:", ImagePart(data=PNG)]
+
+
+@pytest.mark.parametrize(
+    ("provider", "answer"),
+    [
+        (lambda server: Anthropic("k", base_url=server.url), anthropic_answer),
+        (lambda server: OpenAIResponses("k", base_url=server.base_url), responses_answer),
+        (lambda server: Gemini("k", base_url=server.url), gemini_answer),
+    ],
+    ids=["anthropic", "openai-responses", "gemini"],
+)
+def test_an_image_that_a_tool_gives(server: ProviderServer, provider: Any, answer: Any) -> None:
+    """The model is shown it in its next step; chunk, step, observers and history have it, beside the text."""
+    seen: list[ToolCallInfo] = []
+    server.reply(*answer(tool_calls=[paris("chart")]))
+    server.reply(*answer("Rising."))
+    with Client(provider(server), retry_policy=ONCE) as client:
+        stream = started(client, tools=[chart], on_tool_call=seen.append)
+        chunks = [chunk for chunk in stream.stream() if chunk.type == "tool_result"]
+        result = stream.result()
+    sent = server.requests[1].body.decode()
+    part = result.messages[1].content[0]
+    images = (ImagePart(data=PNG),)
+
+    assert base64.b64encode(PNG).decode() in sent
+    assert "A chart:" in sent
+    assert [("A chart:", images)] == [(chunk.tool_output, chunk.images) for chunk in chunks]
+    assert [("A chart:", images)] == [(one.output, one.images) for one in result.steps[0].tool_results]
+    assert [("A chart:", images)] == [(info.output, info.images) for info in seen]
+    assert isinstance(part, ToolResultPart)
+    assert ("A chart:", images) == (part.output, part.images)
+
+
+def test_an_image_that_the_provider_does_not_take(server: ProviderServer, client: Client) -> None:
+    """The stream fails, with what to do and with the step that was done: the model never goes on without the image."""
+    server.reply(*chat_answer(tool_calls=[paris("chart")]))
+    with pytest.raises(ConfigError, match="takes no images in a tool's result: have the tool give text") as caught:
+        started(client, tools=[chart]).result()
+    partial = caught.value.partial
+
+    assert 1 == len(server.requests)
+    assert partial is not None
+    assert (ImagePart(data=PNG),) == partial.steps[0].tool_results[0].images
 
 
 def _runs(kinds: Any) -> Iterator[tuple[str, int]]:

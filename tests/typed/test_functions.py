@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import enum
 import functools
-from typing import Annotated, Any, Literal, Optional
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, NewType, Optional, TypeVar
 
 import pytest
 
 from streamkit.context import Context
 from streamkit.errors import ConfigError
 from streamkit.typed import Mismatch, parameters_of, typed_arguments
+
+T = TypeVar("T")
+UserId = NewType("UserId", int)
+USER = UserId(1)
+
+
+@dataclasses.dataclass
+class Box(Generic[T]):
+    """Of any type."""
+
+    value: T
 
 
 class Unit(enum.Enum):
@@ -136,6 +149,18 @@ def test_what_cannot_be_a_tool(function: Any, expected: str) -> None:
         typed_arguments(function, hidden=Context)
 
 
+def test_a_method_is_given_bound() -> None:
+    """As nobody could fill in its self."""
+
+    class Shop:
+        def price(self, item: str) -> int:
+            raise NotImplementedError
+
+    with pytest.raises(ConfigError, match=r"price\(self\): .*: give the bound method, as in tool\(object\.method\)"):
+        typed_arguments(Shop.price, hidden=Context)
+    assert ["item"] == [*typed_arguments(Shop().price, hidden=Context)[0].schema["properties"]]
+
+
 def test_a_function_without_parameters() -> None:
     """It takes an empty object."""
 
@@ -165,6 +190,24 @@ def test_quoted_names() -> None:
     assert {"places": [Place("Paris")], "near": [Near(1)]} == arguments.read(
         {"places": [{"city": "Paris"}], "near": [{"x": 1}]}
     )
+
+
+def test_parameters_of_richer_types() -> None:
+    """What a class may have as members a function may have as parameters."""
+
+    def move(box: Box[int], to: Path, within: datetime.timedelta, user: UserId = USER) -> None:
+        """Move it."""
+
+    arguments, _ = typed_arguments(move, hidden=Context)
+    given = {"box": {"value": 1}, "to": "/a", "within": "PT5M", "user": 3}
+
+    assert ["box", "to", "within"] == arguments.schema["required"]
+    assert {"$ref": "#/$defs/Box_int"} == arguments.schema["properties"]["box"]
+    assert {"box": Box(1), "to": Path("/a"), "within": datetime.timedelta(minutes=5), "user": 3} == arguments.read(
+        given
+    )
+    with pytest.raises(Mismatch, match=r"^\$\.box\.value: must be integer"):
+        arguments.read({**given, "box": {"value": "a"}})
 
 
 def test_methods_and_callable_objects() -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Final, Generic, NamedTuple, TypedDict, TypeVar
 
 import attrs
 import pytest
@@ -15,7 +15,9 @@ from streamkit.errors import ConfigError
 from streamkit.typed.hints import (
     Member,
     class_docs,
+    filled,
     is_typed_dict,
+    is_unpacked,
     members,
     name_of,
     named,
@@ -31,6 +33,9 @@ else:
 
 if TYPE_CHECKING:
     from decimal import Decimal
+
+
+T = TypeVar("T")
 
 
 class Thing:
@@ -234,6 +239,47 @@ def test_what_classes_say_themselves() -> None:
 
     assert ("Its docstring.", {"a": "the first"}) == class_docs(Both)
     assert ("", {}) == class_docs(Data) == class_docs(Named) == class_docs(Child)
+
+
+def test_what_type_variables_stand_for() -> None:
+    """It is put in their places, wherever they are; a generic class by itself stays one."""
+    box = Generic[T]
+    given = {T: int}
+
+    assert int is filled(T, given)
+    assert list[int] == filled(list[T], given)
+    assert (int | None) == filled(T | None, given)
+    assert Annotated[int, "t"] == filled(Annotated[T, "t"], given)
+    assert int is filled(dataclasses.InitVar[T], given).type
+    assert list[T] == filled(list[T], {})
+    assert (str, Thing) == (filled(str, given), filled(Thing, given))
+    assert box == filled(box, {})
+
+
+def test_init_vars_as_texts() -> None:
+    """From Python 3.11 on they are read; before, the error says what to do."""
+
+    @dataclasses.dataclass
+    class Sum:
+        """Takes more than it stores."""
+
+        a: int
+        b: dataclasses.InitVar[int] = 0
+        c: int = dataclasses.field(init=False)
+
+    if sys.version_info < (3, 11):
+        with pytest.raises(ConfigError, match="without `from __future__ import annotations`"):
+            type_hints(Sum)
+    else:
+        assert [Member("a", "a", True), Member("b", "b", False)] == list(members(Sum, type_hints(Sum)))
+
+
+def test_what_stands_for_several_types() -> None:
+    """A star or `Unpack`; nothing else."""
+    typing_extensions = pytest.importorskip("typing_extensions")
+
+    assert is_unpacked(typing_extensions.Unpack[tuple[int, ...]])
+    assert not is_unpacked(tuple[int, ...])
 
 
 def test_names_in_messages() -> None:

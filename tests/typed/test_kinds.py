@@ -6,6 +6,7 @@ import collections.abc
 import datetime
 import decimal
 import enum
+import pathlib
 import uuid
 from typing import Annotated, Any, Literal, Optional, Union
 
@@ -17,11 +18,26 @@ from streamkit.typed import Mismatch, json_schema, typed
 from streamkit.typed.kinds import ANYTHING, with_text
 
 
+@attrs.frozen
+class Doc:
+    """As `typing_extensions.Doc`."""
+
+    documentation: str
+
+
 class Color(enum.Enum):
     """An enum of texts."""
 
     RED = "red"
     GREEN = "green"
+
+
+class Mixed(enum.Enum):
+    """An enum of values of several types."""
+
+    A = "a"
+    B = 1
+    C = None
 
 
 class Size(enum.IntEnum):
@@ -47,6 +63,7 @@ class Point:
 
 DATE = datetime.date(2024, 5, 6)
 MOMENT = datetime.datetime(2024, 5, 6, 7, 8, 9, 500_000, tzinfo=datetime.timezone.utc)
+DURATION = datetime.timedelta(days=9, hours=3, minutes=4, seconds=5.5)
 ID = uuid.UUID(int=7)
 
 READ: list[tuple[Any, dict[str, Any], Any, Any]] = [
@@ -61,9 +78,16 @@ READ: list[tuple[Any, dict[str, Any], Any, Any]] = [
     (datetime.datetime, {"type": "string", "format": "date-time"}, "2024-05-06T07:08:09.5Z", MOMENT),
     (datetime.datetime, {"type": "string", "format": "date-time"}, "2024-05-06T09:08:09.500000000+02:00", MOMENT),
     (datetime.time, {"type": "string", "format": "time"}, "07:08:09Z", datetime.time(7, 8, 9, tzinfo=MOMENT.tzinfo)),
+    (datetime.timedelta, {"type": "string", "format": "duration"}, "P1W2DT3H4M5.5S", DURATION),
+    (datetime.timedelta, {"type": "string", "format": "duration"}, "PT90M", datetime.timedelta(hours=1, minutes=30)),
+    (pathlib.Path, {"type": "string"}, "a/b", pathlib.Path("a", "b")),
+    (pathlib.PurePosixPath, {"type": "string"}, "/a", pathlib.PurePosixPath("/a")),
     (uuid.UUID, {"type": "string", "format": "uuid"}, str(ID), ID),
     (decimal.Decimal, {"type": ["number", "string"]}, "0.10", decimal.Decimal("0.10")),
     (decimal.Decimal, {"type": ["number", "string"]}, 0.1, decimal.Decimal("0.1")),
+    (Mixed, {"enum": ["a", 1, None]}, 1, Mixed.B),
+    (Mixed, {"enum": ["a", 1, None]}, None, Mixed.C),
+    (Literal[1, True, "a"], {"enum": [1, True, "a"]}, True, True),
     (bytes, {"type": "string"}, "aGk=", b"hi"),
     (Literal["a", "b"], {"type": "string", "enum": ["a", "b"]}, "b", "b"),
     (Literal["a", 1, None], {"enum": ["a", 1, None]}, 1.0, 1),
@@ -97,6 +121,7 @@ READ: list[tuple[Any, dict[str, Any], Any, Any]] = [
     (Annotated[int, "how many"], {"type": "integer", "description": "how many"}, 1, 1),
     (Annotated[int, 5, "how many", "more"], {"type": "integer", "description": "how many"}, 1, 1),
     (Annotated[int, 5], {"type": "integer"}, 1, 1),
+    (Annotated[int, Doc("how many")], {"type": "integer", "description": "how many"}, 1, 1),
     (str | Annotated[str, 5], {"type": "string"}, "x", "x"),
 ]
 
@@ -119,6 +144,9 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (bool, 1, "$: must be boolean, not 1"),
     (datetime.date, "soon", "$: must be a date as text, not 'soon'"),
     (datetime.datetime, 5, "$: must be a datetime as text, not 5"),
+    (datetime.timedelta, "P1Y", "$: must be a timedelta as text, not 'P1Y'"),
+    (datetime.timedelta, "P", "$: must be a timedelta as text, not 'P'"),
+    (pathlib.Path, 5, "$: must be a Path as text, not 5"),
     (decimal.Decimal, "x", "$: must be a Decimal as text, not 'x'"),
     (decimal.Decimal, True, "$: must be a Decimal as text, not True"),
     (bytes, "ä", "$: must be a bytes as text, not 'ä'"),
@@ -159,6 +187,8 @@ PARTIAL: list[tuple[Any, str, Any]] = [
     (Color | None, '"red"', Color.RED),
     (datetime.date, '"2024-05-06', None),
     (datetime.date, '"2024-05-06"', DATE),
+    (pathlib.Path, '"a/b', None),
+    (pathlib.Path, '"a/b"', pathlib.Path("a/b")),
     (list[int], '"ab', []),
     (list[str], '["a", "b', ["a", "b"]),
     (list[Color], '["red", "gre', [Color.RED]),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 
 import attrs
 import pytest
@@ -14,6 +15,9 @@ from streamkit.errors import ConfigError
 from streamkit.partial_json import PartialJSON
 from streamkit.schema import OPENAI_STRICT, offences
 from streamkit.typed import Mismatch, json_schema, typed, typed_arguments
+
+if sys.version_info < (3, 11):
+    from typing_extensions import NamedTuple, TypedDict  # generic ones
 
 
 @attrs.frozen
@@ -26,6 +30,57 @@ class Section:
 
 
 Chapter = Section
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@attrs.define
+class Box(Generic[T]):
+    """Of any type."""
+
+    value: T
+    more: list[T | None] = attrs.field(factory=list)
+
+
+@attrs.define(kw_only=True)
+class Numbers(Box[int]):
+    """Of one type."""
+
+    name: str
+
+
+@attrs.define(kw_only=True)
+class Swapped(Box[U], Generic[T, U]):
+    """What its parent calls T is the second here."""
+
+    other: T
+
+
+@dataclasses.dataclass
+class Tree(Generic[T]):
+    """Contains itself."""
+
+    leaf: T
+    kids: list[Tree[T]]
+
+
+class Tagged(TypedDict, Generic[T]):
+    """A TypedDict."""
+
+    tag: T
+
+
+class Labelled(Tagged[int], Generic[T]):
+    """One more member, of another type by the same name."""
+
+    label: T
+
+
+class Couple(NamedTuple, Generic[T]):
+    """A named tuple."""
+
+    a: T
+    b: T
 
 
 def positive(instance: object, attribute: object, value: int) -> None:
@@ -187,6 +242,107 @@ def test_a_class_that_cannot_be_made_empty() -> None:
 
     assert made(Odd, '{"x": 1, ') is None
     assert 1 == typed(Odd).whole({"x": 1}, "$").x
+
+
+@pytest.mark.parametrize(
+    ("cls", "value", "expected"),
+    [
+        (Box[int], {"value": 1, "more": [2, None]}, Box(1, [2, None])),
+        (Box[Point], {"value": {"x": 1, "y": 2}, "more": []}, Box(Point(1))),
+        (Box[Box[str]], {"value": {"value": "a", "more": []}, "more": []}, Box(Box("a"))),
+        (Box[int | None], {"value": None, "more": []}, Box(None)),
+        (Numbers, {"value": 1, "more": [], "name": "n"}, Numbers(1, name="n")),
+        (Swapped[str, int], {"value": 1, "more": [], "other": "a"}, Swapped(1, other="a")),
+        (Tree[int], {"leaf": 1, "kids": [{"leaf": 2, "kids": []}]}, Tree(1, [Tree(2, [])])),
+        (Tagged[int], {"tag": 1}, {"tag": 1}),
+        (Labelled[str], {"tag": 1, "label": "a"}, {"tag": 1, "label": "a"}),
+        (Couple[Point], {"a": {"x": 1, "y": 2}, "b": {"x": 2, "y": 2}}, Couple(Point(1), Point(2))),
+    ],
+)
+def test_generic_classes(cls: Any, value: object, expected: object) -> None:
+    """With their arguments they are classes like any other: the types of their members are those given."""
+    early = made(cls, json.dumps(value))
+
+    assert [] == list(offences(json_schema(typed(cls)), OPENAI_STRICT))
+    assert expected == typed(cls).whole(value, "$")
+    assert (expected, type(expected)) == (early, type(early))
+
+
+@pytest.mark.parametrize(
+    ("cls", "value", "expected"),
+    [
+        (Box[int], {"value": "a"}, "$.value: must be integer, not 'a'"),
+        (Box[int], {"value": 1, "more": ["a"]}, "$.more[0]: must be integer, not 'a' or must be null, not 'a'"),
+        (Numbers, {"value": "a", "name": "n"}, "$.value: must be integer, not 'a'"),
+        (Swapped[str, int], {"value": "a", "other": "a"}, "$.value: must be integer, not 'a'"),
+        (Tree[int], {"leaf": 1, "kids": [{"leaf": "a", "kids": []}]}, "$.kids[0].leaf: must be integer, not 'a'"),
+        (Labelled[str], {"tag": "a", "label": "a"}, "$.tag: must be integer, not 'a'"),
+    ],
+)
+def test_what_a_generic_class_refuses(cls: Any, value: object, expected: str) -> None:
+    """What is not of its arguments' types, also in what it has from its parents, and in itself."""
+    assert expected == refusal(cls, value)
+
+
+def test_a_generic_class_by_itself() -> None:
+    """Its members may be of any type, and each set of arguments has a definition of its own."""
+    schema = json_schema(typed(tuple[Box[int], Box[str], Box, Tree[list[int]]]))  # type: ignore[type-arg]
+
+    assert Box([1]) == typed(Box).whole({"value": [1]}, "$")
+    assert ["Box_int", "Box_str", "Box", "Tree_list_int"] == list(schema["$defs"])
+
+
+def test_what_only_the_constructor_takes() -> None:
+    """An `InitVar` is asked for and checked; a partial value does without, as it is not stored."""
+
+    def add(self: Any, more: int) -> None:
+        self.sum = self.x + more
+
+    fields = [("x", int), ("more", dataclasses.InitVar[int]), ("sum", int, dataclasses.field(init=False))]
+    cls: Any = dataclasses.make_dataclass("Sum", fields, namespace={"__post_init__": add})
+
+    assert ["x", "more"] == json_schema(typed(cls))["required"]
+    assert 5 == typed(cls).whole({"x": 2, "more": 3}, "$").sum
+    assert "$.more: must be integer, not 'a'" == refusal(cls, {"x": 2, "more": "a"})
+    assert "$.more: is missing" == refusal(cls, {"x": 2})
+    assert (2, None) == (made(cls, '{"x": 2, "more": 3}').x, made(cls, '{"x": 2, "more": 3}').sum)
+
+
+def test_dataclasses_of_pydantic() -> None:
+    """Their fields' descriptions, aliases and defaults are read; values are checked by pydantic."""
+    pydantic = pytest.importorskip("pydantic")
+    field = pydantic.Field
+
+    @pydantic.dataclasses.dataclass
+    class Room:
+        size: int = field(gt=3, description="In metres.")
+        name: str = field(default="x", alias="title")
+
+    schema = json_schema(typed(Room))
+
+    assert {"type": "integer", "description": "In metres."} == schema["properties"]["size"]
+    assert ["size", "title"] == schema["required"]
+    assert Room(size=4, title="a") == typed(Room).whole({"size": 4, "title": "a"}, "$")
+    assert "x" == typed(Room).whole({"size": 4}, "$").name
+    assert "$.size: is missing" == refusal(Room, {})
+    assert "greater than 3" in refusal(Room, {"size": 3})
+    assert "a" == made(Room, '{"title": "a"}').name
+
+
+def test_generic_models_of_pydantic() -> None:
+    """They say themselves what they are with their arguments; a class around one hands its own on."""
+    pydantic = pytest.importorskip("pydantic")
+
+    class Crate(pydantic.BaseModel, Generic[T]):  # type: ignore[misc, name-defined]
+        value: T
+
+    @attrs.define
+    class Around(Generic[U]):
+        crate: Crate[U]
+
+    assert Around(Crate[int](value=1)) == typed(Around[int]).whole({"crate": {"value": 1}}, "$")
+    assert 1 == made(Crate[int], '{"value": 1,').value
+    assert refusal(Around[int], {"crate": {"value": "a"}}).startswith("$.crate.value: Input should be a valid integer")
 
 
 def test_pydantic_models() -> None:

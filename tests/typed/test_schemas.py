@@ -154,3 +154,10 @@ def test_what_is_no_schema() -> None:
     """It is refused with the path."""
     with pytest.raises(ConfigError, match=r"^\$\.properties\.a\.type: 'text' is no type"):
         of_schema({"properties": {"a": {"type": "text"}}})
+
+
+def test_a_schema_that_is_a_reference() -> None:
+    """It stands as it was given: what it refers to, it has itself."""
+    schema = {"$ref": "#/$defs/A", "$defs": {"A": {"type": "integer"}}}
+
+    assert schema == json_schema(of_schema(schema))

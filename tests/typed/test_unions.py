@@ -30,6 +30,20 @@ class Square:
 
 
 @attrs.define
+class Count:
+    """A number, without a tag."""
+
+    value: int
+
+
+@attrs.define
+class Word:
+    """A text, without a tag."""
+
+    value: str
+
+
+@attrs.define
 class Add:
     """A sum."""
 
@@ -109,6 +123,8 @@ def test_what_fits_none(annotation: Any, value: object, expected: str) -> None:
         (list[Shape], '[{"kind": "circle", "radius": 1}, {"', [Circle("circle", 1.0), {}]),
         (Circle | list[Square], '[{"kind": "square", "side": 1}]', [Square("square", 1.0, None)]),  # type: ignore[arg-type]
         (Circle | str, '"ab"', "ab"),
+        (Count | Word, '{"value": "ab"}', Word("ab")),
+        (Count | Word, '{"value": []}', Count(None)),  # type: ignore[arg-type]  # what fits none
         (Expr, '{"op": "*", "left": 1, "right": {"op": "+", "left": 2, "right": 3}}', Times(1, Add(2, 3, "+"), "*")),
     ],
 )

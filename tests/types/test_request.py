@@ -53,6 +53,16 @@ def test_what_is_no_tool(like: Any) -> None:
         Tool.of(like)
 
 
+def test_a_function_is_told_what_it_lacks() -> None:
+    """It is a decorator away from a tool; what is shown of anything else is short."""
+    with pytest.raises(ConfigError, match="is no tool: mark it with @tool"):
+        Tool.of(print)
+    with pytest.raises(ConfigError) as caught:
+        Tool.of("x" * 10_000)  # type: ignore[arg-type]
+
+    assert len(str(caught.value)) < 250
+
+
 def test_a_request_cannot_be_changed() -> None:
     """A builder can be shared because what it holds is frozen."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
