@@ -7,7 +7,7 @@ its surroundings is a `Scope`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -97,8 +97,9 @@ class Call:
     step: int = 1
     index: int = 0
 
-    def batches(self, scope: Scope) -> Iterator[list[Chunk]]:
+    def batches(self, scope: Scope) -> Generator[list[Chunk], None, None]:
         """Make the call; give its chunks, the last being `step_finish`. Raises errors of our tree only."""
+        scope.pause(0)  # raises where the stream has ended: a loop may come here before anybody has stopped it
         self._observe_request()
         seen = _Seen()
         attempts = _Attempts(self, scope, lambda: self.provider.codec.encode(self.request, self.provider))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from streamkit.call import Call
 from streamkit.codec import Capabilities, Model, Provider
 from streamkit.context import Context
 from streamkit.errors import ConfigError, printable
+from streamkit.forks import new_lock
 from streamkit.hooks import Hooks
 from streamkit.loops.fallback import Fallback
 from streamkit.retry import RetryBudget
@@ -75,7 +74,7 @@ class Client:
         self._fallback = [client_of(model) for model in fallback]
         self._transport = Transport(session)
         self._budget = RetryBudget()
-        self._lock = threading.Lock()  # guards _usage and _runs
+        self._lock = new_lock()  # guards _usage and _runs
         self._usage = Usage()
         self._runs: weakref.WeakSet[Cancellable] = weakref.WeakSet()
 
@@ -457,17 +456,7 @@ def client_of(model: Model | str) -> tuple[Client, str]:
 
 
 _clients: dict[Any, Client] = {}
-_clients_lock = threading.Lock()  # guards _clients
-
-
-def _unlock() -> None:
-    """In a forked child: who held the lock is not there."""
-    global _clients_lock
-    _clients_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_unlock)
+_clients_lock = new_lock()  # guards _clients
 
 
 def _shared(provider: Provider) -> Client:

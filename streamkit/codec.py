@@ -37,6 +37,7 @@ from streamkit.types.secret import Secret
 from streamkit.types.usage import count
 
 __all__ = [
+    "CUT_SHORT",
     "Capabilities",
     "Codec",
     "Decoder",
@@ -48,6 +49,9 @@ __all__ = [
     "counted",
     "logprobs",
 ]
+
+CUT_SHORT = frozenset({"length", "content_filter"})
+"""Finish reasons that may end an answer in the middle of a call."""
 
 Key = str | Secret | Callable[[], str]
 """A key, or a callable that gives the current one (rotating tokens); it is asked once a request."""
@@ -364,8 +368,8 @@ class Decoder:
     def end_calls(self, calls: Sequence[GrowingCall], reason: str) -> None:
         """Add the whole calls of an answer that ended for this reason; the last may have lost its arguments by it."""
         for call in calls:
-            cut = reason == "length" and call is calls[-1] and not call.text.strip()
-            why = "the token limit ended the answer before its arguments" if cut else None
+            cut = reason in CUT_SHORT and call is calls[-1] and not call.text.strip()
+            why = f"the answer ended before its arguments: {reason}" if cut else None
             signed = {"signature": call.signature} if call.signature else None
             self.tool_call(call.id, call.name, call.text, why=why, metadata=signed)
 

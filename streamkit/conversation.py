@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
@@ -12,6 +11,7 @@ from streamkit.client import ChatBuilder
 from streamkit.consumers.text import TextStream
 from streamkit.context import Context
 from streamkit.errors import ConfigError
+from streamkit.forks import new_lock
 from streamkit.generate import text_stream
 from streamkit.history import messages_from_json, messages_to_json
 from streamkit.stream import ChatStream
@@ -49,7 +49,7 @@ class Conversation:
         self._on_failure = on_failure
         self._trim = trim
         self._messages: tuple[Message, ...] = ()
-        self._lock = threading.Lock()  # guards _busy: it is held for a moment only
+        self._lock = new_lock()  # guards _busy: it is held for a moment only
         self._busy = False
 
     @property

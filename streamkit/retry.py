@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import timezone
@@ -16,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from streamkit.errors import PermissionDenied, ProviderError, StreamKitError, TransportError
+from streamkit.forks import new_lock
 from streamkit.hooks import RetryInfo
 from streamkit.settings import RetryPolicy
 
@@ -36,7 +36,7 @@ class RetryBudget:
     REFILL = 1
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards _tokens
+        self._lock = new_lock()  # guards _tokens
         self._tokens = self.CAPACITY
 
     def take(self, error: BaseException) -> int:

@@ -255,9 +255,9 @@ class ChatStream:
         after: then it gives all that had arrived.
         """
         pipe = self._run.pipe
-        over, at = pipe.closed, 0
+        late, at = pipe.alert and pipe.is_cut(), 0
         while pipe.wait_logged(at):
-            if pipe.alert and not over and pipe.is_cut():
+            if pipe.alert and not late and pipe.is_cut():
                 return
             assert pipe.log is not None
             yield pipe.log[at]

@@ -44,8 +44,8 @@ class ToolRun:
     announced: bool = False
     """Whether its thread has come to it: then observers hear of it, and are to hear of its end."""
     done: bool = False
-    # Guards `announced` and `done`, for a moment only. Each run has its own: one for all, held by a thread as the process
-    # forks, would stay held in the child.
+    # Guards `announced` and `done`, for a moment only. Each run has its own: one for all, held by a thread as the
+    # process forks, would stay held in the child.
     _settling: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
     def decide(self, decision: ToolDecision) -> None:

@@ -105,7 +105,7 @@ class Recorder:
     end: StreamKitError | None = None
 
     def pause(self, seconds: float) -> None:
-        """Note it."""
+        """Note it; the first asks whether the stream has ended by then."""
         self.told.append("pause")
 
     def remaining(self) -> float | None:
@@ -195,7 +195,7 @@ def test_a_call_tells_its_scope() -> None:
     for fn in scope.deferred:
         fn()
 
-    assert [("answered", {"x-request-id": "req_1"}, "req_1"), "waits"] == scope.told
+    assert ["pause", ("answered", {"x-request-id": "req_1"}, "req_1"), "waits"] == scope.told
     assert scope.state is not None
     assert 6 == scope.state.usage.total_tokens
     assert ["blocks(1234)", "drain", "close"] == answer.done
@@ -382,7 +382,7 @@ def test_each_retry_is_told_and_sends_the_same_request() -> None:
     chunks, error = run(call, scope)
 
     assert ("Hello", None) == (said(chunks), error)
-    assert [("retried", 1), "pause", ("retried", 2), "pause"] == scope.told[:-2]
+    assert ["pause", ("retried", 1), "pause", ("retried", 2), "pause"] == scope.told[:-2]
     assert 1 == len({id(request) for request, _, _ in transport.requests})
 
 
@@ -392,7 +392,7 @@ def test_an_ended_stream_makes_no_further_attempt() -> None:
     call, transport = call_of(ConnectionLost("interrupted"), ScriptedAnswer(events("Hello")))
     _, error = run(call, scope)
 
-    assert (ConnectionLost, 1, []) == (type(error), len(transport.requests), scope.told)
+    assert (ConnectionLost, 1, ["pause"]) == (type(error), len(transport.requests), scope.told)
 
 
 def test_a_key_is_redacted_before_anybody_sees_it() -> None:

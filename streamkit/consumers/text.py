@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import TracebackType
+from typing import TypeVar
 
-from streamkit.errors import StreamKitError
+from streamkit.errors import Cancelled, StreamKitError
+from streamkit.forks import new_lock
 from streamkit.stats import Stats
 from streamkit.stream import ChatStream
 from streamkit.types.chunks import Chunk, ErrorChunk, FinishChunk
@@ -14,11 +16,26 @@ from streamkit.types.response import ChatResponse
 __all__ = ["TextStream"]
 
 
+T = TypeVar("T")
+
+
+class _Shared(Iterator[T]):
+    """What threads may read together: a generator by itself would not stand it."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+        self._lock = new_lock()
+
+    def __next__(self) -> T:
+        with self._lock:
+            return next(self._items)
+
+
 class TextStream:
     """A running generation, of one model call or several.
 
     Views are cursors over one log: any number, in any order, from any thread, each from the beginning, while the stream
-    runs or after it. The log holds every chunk for as long as the stream is held. A cancel ends the views at once; one
+    runs or after it; threads that read one view share what it gives. The log holds every chunk for as long as the stream is held. A cancel ends the views at once; one
     that is begun later gives all that had arrived. When the stream, its views and `chat_stream` with its channels are
     dropped, the generation is cancelled.
     """
@@ -44,17 +61,15 @@ class TextStream:
 
         Blocks for the next; never raises, and ends however the stream ends: ask `err()`.
         """
-        for chunk in self.chat_stream.replay():
-            if chunk.type == "text" and chunk.content:
-                yield chunk.content
+        return _Shared(chunk.content for chunk in self.chat_stream.replay() if chunk.type == "text" and chunk.content)
 
     def stream(self) -> Iterator[Chunk]:
         """Give all kinds of chunks; the last one is of type "finish" or "error".
 
-        Blocks for the next; never raises.
+        Blocks for the next; never raises. Where a cancel ends the view of a stream that is complete, the last chunk is
+        of type "error", too: the view is not complete.
         """
-        yield from self.chat_stream.replay()
-        yield self._last()
+        return _Shared(self._chunks())
 
     def result(self, timeout: float | None = None) -> ChatResponse:
         """Give the response, or raise the error with its `partial`. Blocks to the end, whether anybody reads or not.
@@ -78,8 +93,7 @@ class TextStream:
 
     def __iter__(self) -> Iterator[Chunk]:
         """Give the chunks, and raise the error at the end."""
-        yield from self.chat_stream.replay()
-        self.result()
+        return _Shared(self._raising())
 
     def __enter__(self) -> TextStream:
         return self
@@ -91,9 +105,23 @@ class TextStream:
     def __repr__(self) -> str:
         return repr(self.chat_stream).replace("ChatStream", "TextStream", 1)
 
-    def _last(self) -> Chunk:
-        """What the channels `final` and `err` say, as a chunk."""
+    def _raising(self) -> Iterator[Chunk]:
+        yield from self.chat_stream.replay()
+        self.result()
+
+    def _chunks(self) -> Iterator[Chunk]:
+        given = 0
+        for given, chunk in enumerate(self.chat_stream.replay(), 1):
+            yield chunk
+        yield self._last(given)
+
+    def _last(self, given: int) -> Chunk:
+        """What the channels `final` and `err` say, as a chunk that follows so many others."""
         error, index = self.err(), self.stats.chunks
+        if error is None and given < index:
+            error = Cancelled("cancelled: the stream was complete, and this view of it was not: ask result()")
+            error.partial = self.result()
+            index = given
         if error is not None:
             return ErrorChunk(error=error, index=index)
         final = self.result()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 
 import attrs
 
 from streamkit.call import Call, Scope
-from streamkit.errors import StreamKitError
+from streamkit.errors import StreamKitError, without_frames
 from streamkit.types.chunks import Chunk
 
 __all__ = ["Fallback"]
@@ -28,17 +29,19 @@ class Fallback:
         for call in self.calls:
             call.check()
 
-    def batches(self, scope: Scope) -> Iterator[list[Chunk]]:
+    def batches(self, scope: Scope) -> Generator[list[Chunk], None, None]:
         """Give the chunks of the call that answers; raise the error of the last one."""
         *others, last = self.calls
         for call in others:
             begun = False
             try:
-                for batch in call.batches(scope):
-                    begun = begun or bool(batch)
-                    yield batch
+                with closing(call.batches(scope)) as batches:
+                    for batch in batches:
+                        begun = begun or bool(batch)
+                        yield batch
                 return
             except StreamKitError as error:
                 if begun or not error.retryable or scope.ended() is not None:
                     raise
+                without_frames(error)  # an observer may keep it, and with its frames the connection
         yield from last.batches(scope)

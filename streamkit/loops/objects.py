@@ -44,6 +44,7 @@ class ObjectLoop:
             done = scope.response()
             told = () if done.tool_calls else (user(_objection(error)),)
             said = (*done.messages, *told)
+            scope.pause(0)  # it may have been cancelled: then there is no second step
             scope.next_step()
 
     def _read(self, scope: LoopScope, finish: StepFinishChunk) -> ObjectError | None:

@@ -197,7 +197,7 @@ def held_back(call: Call | Fallback, scope: LoopScope) -> Generator[list[Chunk],
     """Give a call's chunks but for its `step_finish`, which is returned: the results of tools go before it."""
     finish: StepFinishChunk | None = None
     # Closed with the stream, so that its observers are told then and not some time.
-    with closing(call.batches(scope)) as batches:  # type: ignore[type-var]  # it is a generator
+    with closing(call.batches(scope)) as batches:
         for batch in batches:
             last = batch[-1] if batch else None
             if isinstance(last, StepFinishChunk):

@@ -19,7 +19,7 @@ from typing import Any, NoReturn, TypedDict
 
 import attrs
 
-from streamkit.codec import Capabilities, Decoder, HttpRequest, Provider
+from streamkit.codec import CUT_SHORT, Capabilities, Decoder, HttpRequest, Provider
 from streamkit.encoding import (
     CallIds,
     call_input,
@@ -799,11 +799,11 @@ class MessagesDecoder(Decoder):
             self.thinking("", {"signature": signature})
 
     def tool_use_stop(self, index: int, block: _Block) -> None:
-        """A whole call, unless the token limit ended the answer before its input."""
+        """A whole call, unless the answer was ended before its input."""
         text = block.input()
-        limited = _FINISH_REASONS.get(self.state.raw_finish_reason or "") == "length"
-        cut = limited and index == self._last and not text.strip()
-        why = "the token limit ended the answer here" if cut else None
+        reason = _FINISH_REASONS.get(self.state.raw_finish_reason or "")
+        cut = reason in CUT_SHORT and index == self._last and not text.strip()
+        why = f"the answer ended before its input: {reason}" if cut else None
         self.tool_call(block.start["id"], block.start["name"], text, why=why)
 
     def raw_stop(self, index: int, block: _Block) -> None:

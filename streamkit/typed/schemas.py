@@ -18,8 +18,8 @@ def json_schema(shape: Typed) -> dict[str, Any]:
     """Give a whole schema: that of the shape, with the classes it refers to under `$defs`."""
     defs: dict[str, Any] = {}
     schema = shape.schema(defs)
-    ref = schema.get("$ref")
-    name = "" if ref is None else ref.removeprefix("#/$defs/")
+    ref = schema.get("$ref", "")
+    name = ref.removeprefix("#/$defs/")
     if name in defs:  # the root must say itself what it is; a schema that was given may refer to what it has itself
         schema = defs[name]
         if not _is_used(ref, defs):

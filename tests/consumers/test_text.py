@@ -210,3 +210,35 @@ def test_a_stream_that_keeps_no_log(server: ProviderServer, client: Client) -> N
 
     assert stream._run.pipe.log is None
     assert "".join(TEXT) == stream.result().text
+
+
+def test_threads_may_share_a_view(server: ProviderServer, client: Client) -> None:
+    """Each piece goes to one of them."""
+    pieces = [f"{number} " for number in range(500)]
+    server.reply(*chat_answer(*pieces))
+    view = started(client).text_stream()
+    together = threading.Barrier(4)
+
+    def read(_: int) -> list[str]:
+        together.wait(5)
+        return list(view)
+
+    with ThreadPoolExecutor(4) as pool:
+        read_by = list(pool.map(read, range(4)))
+
+    assert sorted(pieces) == sorted(text for texts in read_by for text in texts)
+
+
+def test_a_view_that_a_cancel_ends_is_not_complete(server: ProviderServer, client: Client) -> None:
+    """Its last chunk says so, with the whole answer, though the stream had ended well."""
+    server.reply(*chat_answer(*TEXT))
+    stream = started(client)
+    view = stream.stream()
+    next(view)
+    stream.result()
+    stream.cancel()
+    last = [*view][-1]
+
+    assert ("error", 1) == (last.type, last.index)
+    assert isinstance(last.error, Cancelled)
+    assert last.error.partial is stream.result()

@@ -47,8 +47,9 @@ PRINTED = {
 
 
 @pytest.fixture(name="server")
-def fixture_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[AnsweringServer]:
+def fixture_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AnsweringServer]:
     """A server, found through the environment as the real one is; the process's own clients end with it."""
+    monkeypatch.chdir(tmp_path)  # some pages write a file
     with AnsweringServer() as server:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
