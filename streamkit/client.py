@@ -18,8 +18,9 @@ from streamkit.forks import new_lock
 from streamkit.hooks import Hooks
 from streamkit.loops.fallback import Fallback
 from streamkit.retry import RetryBudget
+from streamkit.run import Source, Upstream
 from streamkit.settings import Limits, RetryPolicy, Timeouts
-from streamkit.stream import Cancellable, ChatStream, Source, Upstream, start_stream
+from streamkit.stream import Cancellable, ChatStream, start_stream
 from streamkit.types.messages import FilePart, ImagePart, Message, MessageLike, Part
 from streamkit.types.request import AnyTool, ChatRequest, ResponseFormat, Tool
 from streamkit.types.response import ChatResponse

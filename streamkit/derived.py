@@ -11,8 +11,8 @@ from typing import Protocol, Union, runtime_checkable
 
 from streamkit.errors import ConfigError
 from streamkit.producer import Production
+from streamkit.run import Run
 from streamkit.stream import NO_CLOCKS, ChatStream, start_stream, start_streams
-from streamkit.stream import _Run as Run
 from streamkit.types.chunks import Chunk, ErrorChunk, FinishChunk, StepFinishChunk
 from streamkit.types.response import ChatResponse
 
@@ -75,7 +75,7 @@ def derived(
     return start_stream(
         source,
         name=name,
-        ctx=None if drains else other._run._ctx,
+        ctx=None if drains else other._run.ctx,
         timeouts=NO_CLOCKS,
         buffer=buffer,
         made_of=_Share(other, set()),
@@ -111,7 +111,7 @@ def divided(
             run.finish() if error is None else run.fail(error)
 
     return start_streams(
-        fill, [_Share(other, shares) for _ in range(count)], name=name, ctx=other._run._ctx, buffer=buffer
+        fill, [_Share(other, shares) for _ in range(count)], name=name, ctx=other._run.ctx, buffer=buffer
     )
 
 

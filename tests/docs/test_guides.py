@@ -25,6 +25,12 @@ PRINTED = {
     ],
     "objects": ["headline='Hello'", "'Hello', 2 sections so far", "positive"],
     "observability": ["chat gpt-4o {", "step 1 {", "'gen_ai.provider.name': 'openai'", "my request {}"],
+    "resuming": [
+        "1 step, 7 tokens, 1 attempts",
+        "Hm.Hello\nended by stop",
+        "5 characters, 4 chunks",
+        "whole: Once upon a timeHello",
+    ],
     "streaming": [
         "Hello\n7 tokens",
         "Hello5\n",
