@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, Union, runtime_checkable
 
+from streamkit.context import Context
 from streamkit.errors import ConfigError
 from streamkit.producer import Production
 from streamkit.run import Run
@@ -16,7 +17,7 @@ from streamkit.stream import NO_CLOCKS, ChatStream, start_stream, start_streams
 from streamkit.types.chunks import Chunk, ErrorChunk, FinishChunk, StepFinishChunk
 from streamkit.types.response import ChatResponse
 
-__all__ = ["AnyStream", "HasChatStream", "Run", "Transform", "derived", "divided", "opened"]
+__all__ = ["AnyStream", "HasChatStream", "Opens", "Run", "Transform", "derived", "divided", "opened", "opening"]
 
 
 @runtime_checkable
@@ -51,6 +52,46 @@ def opened(stream: AnyStream) -> ChatStream:
     if not isinstance(stream, Iterable) or isinstance(stream, (str, bytes)):
         raise ConfigError(f"{type(stream).__name__} is no stream: give a ChatStream, a TextStream or chunks")
     return start_stream(lambda run: _read(stream, run), name="iterable", timeouts=NO_CLOCKS)
+
+
+@runtime_checkable
+class Opens(Protocol):
+    """What opens an answer: a `ChatBuilder`."""
+
+    def get_stream(self, ctx: Context | None = None) -> ChatStream:
+        """Send the request and give the answer as it comes."""
+
+
+def opening(chat: Opens, ctx: Context | None = None) -> ChatStream:
+    """Begin to open an answer; returns at once. What goes wrong while it is opened is the stream's error."""
+    coming = _Coming()
+
+    def source(run: Run) -> Iterator[list[Chunk]]:
+        run.answered({}, None)
+        run.waits()
+        coming.stream = stream = chat.get_stream(run.context())
+        run.answered(stream.headers, stream.request_id)
+        yield from stream.ch.batches()
+        run.retried(stream.stats.attempts - 1)
+        error = stream.err.get()
+        if error is not None:
+            raise error
+
+    return start_stream(source, name="opening", ctx=ctx, timeouts=NO_CLOCKS, made_of=coming)
+
+
+class _Coming:
+    """An upstream that is still to be opened."""
+
+    stream: ChatStream | None = None
+
+    @property
+    def partial(self) -> ChatResponse:
+        return self.stream.partial if self.stream is not None else ChatResponse()
+
+    def leave(self, reason: str | None) -> None:
+        if self.stream is not None and self.stream._run.live:
+            self.stream.cancel(reason)
 
 
 def derived(
