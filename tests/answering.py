@@ -12,14 +12,18 @@ __all__ = ["AnsweringServer", "sample"]
 
 
 class AnsweringServer(ProviderServer):
-    """An OpenAI that calls the first tool offered once, gives an object where one is asked for, and else greets."""
+    """An OpenAI that calls the first tool offered once, gives an object where one is asked for, and else says this."""
+
+    def __init__(self, *texts: str, thinking: str = "") -> None:
+        super().__init__()
+        self._plain = chat_answer(*texts, thinking=thinking)
 
     def serve(self, wire: Wire) -> None:
         """Answer the requests of one connection, one after the other."""
         while not wire.closed:
             request = wire.read_request()
             self.record(request)
-            wire.answer(request, _answer(request.json()))
+            wire.answer(request, _answer(request.json()) or self._plain)
 
 
 def sample(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:
@@ -38,7 +42,7 @@ def sample(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:
     return {"string": "Hello", "integer": 1, "number": 0.5, "boolean": True}[kind if isinstance(kind, str) else kind[0]]
 
 
-def _answer(asked: Mapping[str, Any]) -> Script:
+def _answer(asked: Mapping[str, Any]) -> Script | None:
     called = any(message["role"] == "tool" for message in asked["messages"])
     if asked.get("tools") and not called:
         function = asked["tools"][0]["function"]
@@ -46,7 +50,7 @@ def _answer(asked: Mapping[str, Any]) -> Script:
     form = asked.get("response_format", {})
     if form.get("type") == "json_schema":
         return chat_answer(*_pieces(compact_json(_object(form["json_schema"]["schema"]))))
-    return chat_answer("Hel", "lo", thinking="Hm.")
+    return None
 
 
 def _object(schema: Mapping[str, Any]) -> Any:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from streamkit.testing import ProviderServer, anthropic_answer, chat_answer, error_answer
+from tests.answering import AnsweringServer
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -21,8 +24,7 @@ def snippets(path: Path) -> list[str]:
 @pytest.fixture
 def providers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ProviderServer, ProviderServer]]:
     """An OpenAI and an Anthropic that answer every request, found through the environment as the real ones are."""
-    with ProviderServer() as openai, ProviderServer() as anthropic, ProviderServer() as groq:
-        openai.reply(chat_answer("The sky ", "is blue."), times=None)
+    with AnsweringServer("The sky ", "is blue.") as openai, ProviderServer() as anthropic, ProviderServer() as groq:
         anthropic.reply(anthropic_answer("There are 25.", thinking="Let me count."), times=None)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
         monkeypatch.setenv("OPENAI_BASE_URL", openai.base_url)
@@ -37,20 +39,28 @@ def providers(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ProviderServer,
 
 
 def test_readme_snippets_run(
-    providers: tuple[ProviderServer, ProviderServer], capsys: pytest.CaptureFixture[str]
+    providers: tuple[ProviderServer, ProviderServer],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The snippets run from first to last and print what the README promises."""
-    namespace: dict[str, object] = {"__name__": "readme"}
+    module = ModuleType("readme")
+    monkeypatch.setitem(sys.modules, "readme", module)  # dataclasses look their module up
+    namespace = vars(module)
     blocks = snippets(README)
 
     for block in blocks:
         exec(compile(block, str(README), "exec"), namespace)  # running the README is the point
     for name in ("client", "claude", "groq", "gemini", "fake"):
-        namespace[name].close()  # type: ignore[attr-defined]  # the README's clients
+        namespace[name].close()
 
     printed = capsys.readouterr().out
     assert len(blocks) >= 8
     assert printed.startswith("The sky is blue.\n[Tokens: ")
     assert "Hi.['openai/gpt-oss-20b'] True" in printed
     assert "=== Thinking ===\nLet me count.\n\n=== Response ===\nThere are 25." in printed
+    assert "\n\n[Complete: " in printed
+    assert "16 characters kept" in printed
+    assert "City(name=None, sights=[])" in printed
+    assert "City(name='Hello', sights=['Hello', 'Hello'])" in printed
     assert printed.endswith("Hello world\n")

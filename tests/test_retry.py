@@ -35,7 +35,7 @@ from streamkit.errors import (
     TLSFailed,
 )
 from streamkit.hooks import RetryInfo
-from streamkit.retry import RetryBudget, call_with_retries, note_headers, retry_after
+from streamkit.retry import RetryBudget, backoff, call_with_retries, note_headers, retry_after
 from streamkit.settings import RetryPolicy
 from tests.strategies import PROPERTY
 
@@ -251,6 +251,15 @@ def test_too_long_a_wait_fails_at_once(told: float, attempts: int) -> None:
 
     assert error is failed
     assert attempts == trial.attempts
+
+
+def test_the_same_delays_for_other_retries(longest: list[tuple[float, float]]) -> None:
+    """Whoever retries by himself asks for them: by the policy, by the server's word, or not at all."""
+    policy = RetryPolicy(initial_interval=1.0, max_interval=3.0, max_retry_after=60.0)
+
+    assert [1.0, 2.0, 3.0, 3.0] == [backoff(ServerError("500"), n, policy) for n in range(4)]
+    assert 2.2 == backoff(RateLimited("429", retry_after=2.0), 0, policy)
+    assert None is backoff(RateLimited("429", retry_after=60.1), 0, policy)
 
 
 @pytest.mark.parametrize(("remaining", "attempts"), [(None, 2), (1.001, 2), (1.0, 1), (0.5, 1), (0.0, 1)])

@@ -21,7 +21,7 @@ DEFAULT_MODEL = "smollm2-135m"
 
 _CODEC = ChatCompletions(
     capabilities=attrs.evolve(
-        CAPABILITIES, top_k=True, required_tool=False, named_tool=False, images=False, files=False
+        CAPABILITIES, top_k=True, prefill=True, required_tool=False, named_tool=False, images=False, files=False
     )
 )
 

@@ -11,7 +11,8 @@ understands, kept for the next turn), `logprobs` (on thinking too) and `refusal`
 of the answer's text: `content` is ""), `citations` (where the text before it comes from, as its provider said it, kept
 for the next turn); on a tool call `arguments_error` (why its arguments are not to be used); on a tool result `elapsed`
 (seconds that the tool took) and `position` (that of its call among the step's); on step_finish `raw_finish_reason`; on
-finish `provider_metadata`, `stop_cause` and `steps` (how many); on the first chunk after a cut `resumed`.
+finish `provider_metadata`, `stop_cause` and `steps` (how many); on the first chunk after a cut `resumed`, and then on
+step_finish `attempts`.
 """
 
 from __future__ import annotations

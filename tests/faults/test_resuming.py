@@ -168,9 +168,11 @@ def test_an_end_in_each_phase(phase: str, way: str, server: ProviderServer, clie
             WAYS[way](stream, ctx)
             reader.result(PATIENCE)
             error = stream.err.get()
+    assert isinstance(error, Cancelled) and error.partial is not None
+    partial = error.partial
     ended()
 
-    assert isinstance(error, Cancelled) and error.partial is not None
+    assert partial is error.partial
     assert (at.text, False) == (error.partial.text, error.partial.complete)
     assert at.requests == len(server.requests)
     assert not at.live or server.requests[-1].disconnected.wait(FREE)
@@ -247,13 +249,15 @@ def test_silence_is_a_cut(server: ProviderServer) -> None:
 def test_a_stall_is_a_cut(server: ProviderServer) -> None:
     """Signs of life are no chunks; observers of the request are told why it ended."""
     told: list[Any] = []
+    errors: list[StreamKitError] = []
     server.reply(Status(), delta(TEXT), Pings())
     server.reply(*chat_answer(" the dog"))
     with client_of(server, timeouts=Timeouts(stall=0.2)) as client:
         chat = client.chat("gpt-4o").user("Hi").hooks(Hooks(on_response=lambda info: told.append(info.error)))
-        stream = stream_with_retry(chat, retry_policy=AT_ONCE)
+        stream = stream_with_retry(chat, retry_policy=AT_ONCE, on_resume=lambda state, error: errors.append(error))
 
         assert f"{TEXT} the dog" == stream.result().text
+    assert [StreamStalled] == [type(error) for error in errors]
     assert [StreamStalled, type(None)] == [type(error) for error in told]
     assert server.requests[0].disconnected.wait(FREE)
 

@@ -321,6 +321,13 @@ def test_who_goes_on_with_an_answer_that_was_begun(name: str, field: str | None)
     assert "True" not in str(encoded(made(name), messages=(*HELLO, assistant("No."), *HELLO))["messages"])
 
 
+def test_who_says_again_what_was_begun() -> None:
+    """Mistral alone gives the whole answer: its readers take away what they sent."""
+    whole = [name for name in ("mistral", "moonshot", "xai") if made(name).capabilities.prefill_gives == "whole"]
+
+    assert ["mistral"] == whole
+
+
 def test_a_call_is_no_answer_to_go_on_with() -> None:
     """Nothing is said of a last message that calls a tool."""
     call = ToolCallPart(id="c1", name="add", input="{}")

@@ -444,6 +444,27 @@ def test_what_is_refused_before_it_is_sent(request_: ChatRequest, says: str) -> 
     assert says in str(caught.value)
 
 
+# -- an answer that is kept
+
+
+def test_how_a_kept_answer_is_asked_for_again() -> None:
+    """With a GET of its id, whatever that looks like, the key apart and the user's headers along."""
+    request = asked(user("Hi"), headers={"X-Org": "fox"}, provider_options={"background": True})
+    sent = OPENAI.codec.encode_again(request, OPENAI, "resp/1?x")
+
+    assert ("GET", b"") == (sent.method, sent.body)
+    assert "https://api.openai.com/v1/responses/resp%2F1%3Fx?stream=true" == sent.url
+    assert ("text/event-stream", "fox") == (sent.headers["Accept"], sent.headers["X-Org"])
+    assert f"Bearer {KEY}" == sent.secrets["Authorization"].expose()
+
+
+@pytest.mark.parametrize("options", [{}, {"background": False}, {"store": True}])
+def test_others_are_not_kept(options: dict[str, Any]) -> None:
+    """It says what to ask for."""
+    with pytest.raises(ConfigError, match='"background": True, "store": True'):
+        OPENAI.codec.encode_again(asked(user("Hi"), provider_options=options), OPENAI, "resp_1")
+
+
 # -- the names of models
 
 

@@ -242,6 +242,19 @@ def test_messages_for_the_next_turn() -> None:
     )
 
 
+def test_thinking_after_a_cut_stands_by_itself() -> None:
+    """It was thought anew: a signature is of that alone. Text goes on as one."""
+    again = {"resumed": {"attempt": 2}}
+    response = folded(thinking("h"), thinking("m", **again), thinking("", signature="s"), text("a"), text("b", **again))
+
+    assert ("hm", "ab") == (response.thinking, response.text)
+    assert response.messages[0].content == (
+        ThinkingPart(text="h"),
+        ThinkingPart(text="m", signature="s"),
+        TextPart(text="ab"),
+    )
+
+
 def test_citations_stay_with_their_text() -> None:
     """What ends with citations goes back with them, in the provider's own words; what is not cited, by itself."""
     raw = {"type": "page", "url": "u"}
