@@ -1,4 +1,4 @@
-"""What holds for every test: nothing is left behind, the user's environment is unseen, the local model is optional."""
+"""What every test has: a server and its client; nothing left behind, the environment unseen, an optional local model."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamkit import producer, providers
+from streamkit import Client, producer, providers
 from streamkit.errors import ConfigError
 from streamkit.local import require_wheels
+from streamkit.testing import ProviderServer
 from streamkit.watchdog import watchdog
+from tests.loopback import client_of
 
 PATIENCE = 2.0
 """Seconds that threads and sockets of a test have to end after it."""
@@ -53,6 +55,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             require_wheels()
         except ConfigError as e:
             pytest.skip(str(e))
+
+
+@pytest.fixture
+def server() -> Iterator[ProviderServer]:
+    """A scripted server of its own for each test."""
+    with ProviderServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: ProviderServer) -> Iterator[Client]:
+    """A client of it."""
+    with client_of(server) as client:
+        yield client
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import pathlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,20 +43,6 @@ from tests.loopback import AT_ONCE, KEY, ONCE, ask, client_of, delta, drain, fai
 
 ADD = Tool(name="add", description="Adds.", parameters={"type": "object", "properties": {"a": {"type": "integer"}}})
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-@pytest.fixture
-def server() -> Iterator[ProviderServer]:
-    """A server of its own for each test."""
-    with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: ProviderServer) -> Iterator[Client]:
-    """A client of it, which does not retry."""
-    with client_of(server) as client:
-        yield client
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,20 +9,6 @@ import pytest
 from streamkit import BadRequest, Client, ConfigError, Context, Conversation, StreamTruncated, tool, user
 from streamkit.testing import Close, ProviderServer, Stall, Status, chat_answer, error_answer
 from tests.loopback import client_of, delta
-
-
-@pytest.fixture
-def server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: ProviderServer) -> Iterator[Client]:
-    """A client of it."""
-    with client_of(server) as client:
-        yield client
 
 
 def talk(client: Client, **options: Any) -> Conversation:

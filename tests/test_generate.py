@@ -76,13 +76,6 @@ class Town:
 ADD = Tool(name="add", parameters={"type": "object", "properties": {}})
 
 
-@pytest.fixture
-def server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
 @pytest.fixture(autouse=True)
 def fixture_no_shared_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The clients that the process shares are those of one test, and closed after it."""

@@ -44,13 +44,6 @@ UNICODE = 'Grün 緑 🎨, \u2028\x00\t"quoted" \\ and\nlines'
 
 
 @pytest.fixture
-def server() -> Iterator[ProviderServer]:
-    """A server of its own for each test."""
-    with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture
 def client(server: ProviderServer) -> Iterator[Client]:
     """A client of it, which does not retry."""
     with Client(Ollama(base_url=server.url), retry_policy=ONCE) as client:

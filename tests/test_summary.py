@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,21 +9,7 @@ import pytest
 from streamkit import Cancelled, Client, Context, StreamTruncated
 from streamkit.summary import summarize_with_progress
 from streamkit.testing import Close, ProviderServer, Status, chat_answer
-from tests.loopback import client_of, delta
-
-
-@pytest.fixture
-def server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: ProviderServer) -> Iterator[Client]:
-    """A client of it."""
-    with client_of(server) as client:
-        yield client
+from tests.loopback import delta
 
 
 def asked(server: ProviderServer) -> Any:

@@ -6,7 +6,6 @@ import enum
 import itertools
 import json
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
@@ -18,7 +17,7 @@ from streamkit import Client, ConfigError, ConnectionLost, ObjectError, ObjectSt
 from streamkit.consumers.objects import Wanted
 from streamkit.testing import Close, Event, ProviderServer, Status, chat_answer
 from streamkit.typed import typed
-from tests.loopback import client_of, delta
+from tests.loopback import delta
 
 
 @attrs.define
@@ -61,20 +60,6 @@ class Mood(enum.Enum):
 
 
 SUMMARY = {"headline": "Hé 🎨", "sections": [{"title": "One", "points": ["a", "b"]}], "score": 0.5}
-
-
-@pytest.fixture
-def server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: ProviderServer) -> Iterator[Client]:
-    """A client of it."""
-    with client_of(server) as client:
-        yield client
 
 
 def wanted(client: Client, schema: Any, **options: Any) -> ObjectStream[Any]:

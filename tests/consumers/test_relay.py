@@ -15,7 +15,7 @@ from streamkit.consumers.relay import SSE_HEADERS, StreamEvent, sse_events, sse_
 from streamkit.framing import parse_sse
 from streamkit.testing import ProviderServer, Stall, chat_answer, error_answer
 from tests.feeding import Feed, finish, text, thinking
-from tests.loopback import ask, client_of, took
+from tests.loopback import ask, took
 
 
 @pytest.fixture
@@ -23,20 +23,6 @@ def feed() -> Iterator[Feed]:
     """What the test feeds."""
     with Feed() as feed:
         yield feed
-
-
-@pytest.fixture
-def server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: ProviderServer) -> Iterator[Client]:
-    """A client of it."""
-    with client_of(server) as client:
-        yield client
 
 
 def told(frames: Iterator[bytes]) -> list[Any]:

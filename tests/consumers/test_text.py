@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,20 +16,6 @@ from streamkit.testing import Close, Gate, ProviderServer, Stall, Status, Wait, 
 from tests.loopback import ask, client_of, delta, took
 
 TEXT = ["Hel", "lo", " world"]
-
-
-@pytest.fixture
-def server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: ProviderServer) -> Iterator[Client]:
-    """A client of it."""
-    with client_of(server) as client:
-        yield client
 
 
 def started(client: Client, **options: Any) -> TextStream:

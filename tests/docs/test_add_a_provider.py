@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,13 +32,6 @@ def files(folder: Path, *, of_streamkit: bool) -> None:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8")
-
-
-@pytest.fixture
-def server() -> Iterator[ProviderServer]:
-    """A server in the place of an invented service."""
-    with ProviderServer() as server:
-        yield server
 
 
 def test_the_row(server: ProviderServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

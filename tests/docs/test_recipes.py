@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -47,7 +47,7 @@ from streamkit.testing import (
     error_answer,
     responses_answer,
 )
-from tests.loopback import ONCE, client_of, delta
+from tests.loopback import ONCE, delta
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "text.md"
 DEGREES = {"Tokyo": 24, "London": 17}
@@ -65,20 +65,6 @@ class Report:
 
     title: str
     sections: list[str]
-
-
-@pytest.fixture
-def server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: ProviderServer) -> Iterator[Client]:
-    """A client of it."""
-    with client_of(server) as client:
-        yield client
 
 
 @pytest.fixture

@@ -35,13 +35,6 @@ from tests.loopback import ONCE, client_of, delta
 BUSY = error_event("busy", code="503")
 
 
-@pytest.fixture
-def server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
 def asked(server: ProviderServer) -> list[str]:
     """The models that were asked, in order."""
     return [request.json()["model"] for request in server.requests]

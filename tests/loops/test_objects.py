@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -10,7 +9,7 @@ import pytest
 
 from streamkit import Cancelled, Client, Hooks, ObjectError, generate_object, stream_object
 from streamkit.testing import ProviderServer, Stall, Status, chat_answer
-from tests.loopback import client_of, delta, took
+from tests.loopback import delta, took
 
 
 @attrs.define
@@ -19,20 +18,6 @@ class Point:
 
     x: int
     y: int
-
-
-@pytest.fixture
-def server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: ProviderServer) -> Iterator[Client]:
-    """A client of it."""
-    with client_of(server) as client:
-        yield client
 
 
 def point(client: Client, **options: Any) -> Any:

@@ -69,20 +69,6 @@ ASK_USER = Tool(name="ask_user", parameters=CITY)
 TOOLS = [weather, broken, ASK_USER]
 
 
-@pytest.fixture
-def server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: ProviderServer) -> Iterator[Client]:
-    """A client of it."""
-    with client_of(server) as client:
-        yield client
-
-
 def started(client: Client, **options: Any) -> TextStream:
     """A generation with tools."""
     return stream_text(client.model("gpt-4o"), prompt="Hello", **{"tools": TOOLS, **options})
