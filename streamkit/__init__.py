@@ -98,16 +98,32 @@ from streamkit.types import (
 )
 
 if TYPE_CHECKING:
+    from streamkit.consumers.collect import collect
+    from streamkit.consumers.handler import ConsoleHandler, StreamHandler, StreamProgress, stream_with_handler
     from streamkit.consumers.objects import ObjectResult, ObjectStream
+    from streamkit.consumers.progress import ProgressSink, with_progress
+    from streamkit.consumers.relay import SSE_HEADERS, StreamEvent, sse_events, sse_headers
+    from streamkit.consumers.smooth import smooth
+    from streamkit.consumers.tee import OnFull, stream_to_multiple, tee
     from streamkit.consumers.text import TextStream
+    from streamkit.consumers.ui import ChatUI, drive_ui
     from streamkit.conversation import Conversation
+    from streamkit.derived import AnyStream
     from streamkit.generate import ObjectMode, generate_object, generate_text, stream_object, stream_text
+    from streamkit.graphemes import truncate
+    from streamkit.loops.state import StreamState
     from streamkit.loops.tools import StepPlan
+    from streamkit.parallel import ParallelItem, ParallelProgress, ParallelRun, RateLimit, stream_parallel
+    from streamkit.resuming import ResumeMode, resume, stream_with_retry
+    from streamkit.streaming_client import StreamingClient
+    from streamkit.summary import summarize_with_progress
     from streamkit.tools import StopWhen, ToolDecision, has_tool_call, step_count_is, tool
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "SSE_HEADERS",
+    "AnyStream",
     "AnyTool",
     "BadRequest",
     "Cancelled",
@@ -116,6 +132,7 @@ __all__ = [
     "ChatBuilder",
     "ChatResponse",
     "ChatStream",
+    "ChatUI",
     "Chunk",
     "ChunkType",
     "Client",
@@ -123,6 +140,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectTimeout",
     "ConnectionLost",
+    "ConsoleHandler",
     "ContentFiltered",
     "Context",
     "ContextError",
@@ -146,16 +164,23 @@ __all__ = [
     "ObjectMode",
     "ObjectResult",
     "ObjectStream",
+    "OnFull",
     "Outcome",
     "Overloaded",
+    "ParallelItem",
+    "ParallelProgress",
+    "ParallelRun",
     "PermissionDenied",
+    "ProgressSink",
     "Provider",
     "ProviderError",
+    "RateLimit",
     "RateLimited",
     "RequestInfo",
     "ResponseInfo",
     "ResponseInfoFields",
     "ResponseTooLarge",
+    "ResumeMode",
     "RetriesExhausted",
     "RetryInfo",
     "RetryPolicy",
@@ -169,10 +194,15 @@ __all__ = [
     "StepFinishChunk",
     "StepPlan",
     "StopWhen",
+    "StreamEvent",
+    "StreamHandler",
     "StreamIdle",
     "StreamKitError",
+    "StreamProgress",
     "StreamStalled",
+    "StreamState",
     "StreamTruncated",
+    "StreamingClient",
     "TLSFailed",
     "TextChunk",
     "TextPart",
@@ -199,34 +229,78 @@ __all__ = [
     "__version__",
     "assistant",
     "cancel_on_signals",
+    "collect",
+    "drive_ui",
     "generate_object",
     "generate_text",
     "has_tool_call",
+    "resume",
+    "smooth",
+    "sse_events",
+    "sse_headers",
     "step_count_is",
     "stream_object",
+    "stream_parallel",
     "stream_text",
+    "stream_to_multiple",
+    "stream_with_handler",
+    "stream_with_retry",
+    "summarize_with_progress",
     "system",
+    "tee",
     "tool",
     "tool_result",
+    "truncate",
     "user",
+    "with_progress",
 ]
 
 _HOMES = {
+    "AnyStream": "derived",
+    "ChatUI": "consumers.ui",
+    "ConsoleHandler": "consumers.handler",
     "Conversation": "conversation",
     "ObjectMode": "generate",
     "ObjectResult": "consumers.objects",
     "ObjectStream": "consumers.objects",
+    "OnFull": "consumers.tee",
+    "ParallelItem": "parallel",
+    "ParallelProgress": "parallel",
+    "ParallelRun": "parallel",
+    "ProgressSink": "consumers.progress",
+    "RateLimit": "parallel",
+    "ResumeMode": "resuming",
+    "SSE_HEADERS": "consumers.relay",
     "StepPlan": "loops.tools",
     "StopWhen": "tools",
+    "StreamEvent": "consumers.relay",
+    "StreamHandler": "consumers.handler",
+    "StreamProgress": "consumers.handler",
+    "StreamState": "loops.state",
+    "StreamingClient": "streaming_client",
     "TextStream": "consumers.text",
     "ToolDecision": "tools",
+    "collect": "consumers.collect",
+    "drive_ui": "consumers.ui",
     "generate_object": "generate",
     "generate_text": "generate",
     "has_tool_call": "tools",
+    "resume": "resuming",
+    "smooth": "consumers.smooth",
+    "sse_events": "consumers.relay",
+    "sse_headers": "consumers.relay",
     "step_count_is": "tools",
     "stream_object": "generate",
+    "stream_parallel": "parallel",
     "stream_text": "generate",
+    "stream_to_multiple": "consumers.tee",
+    "stream_with_handler": "consumers.handler",
+    "stream_with_retry": "resuming",
+    "summarize_with_progress": "summary",
+    "tee": "consumers.tee",
     "tool": "tools",
+    "truncate": "graphemes",
+    "with_progress": "consumers.progress",
 }
 
 

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import attrs
 
 from streamkit.errors import Cancelled, ConfigError, ContextError, DeadlineExceeded, StreamKitError
+from streamkit.inbox import take
 from streamkit.watchdog import Watched, watchdog
 
 __all__ = ["Context", "cancel_on_signals", "wait_at_once"]
@@ -111,7 +112,7 @@ class Context:
             _start(functools.partial(watchdog.watch, waiter))
             while not self.cancelled and (left := until - time.monotonic()) > 0:
                 with contextlib.suppress(queue.Empty):
-                    waiter.ended.get(timeout=wait_at_once(left))
+                    take(waiter.ended, wait_at_once(left))
             return self.cancelled
         finally:
             watchdog.unwatch(waiter)

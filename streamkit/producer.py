@@ -12,6 +12,8 @@ import queue
 import threading
 from collections.abc import Callable
 
+from streamkit.inbox import take
+
 __all__ = ["Production"]
 
 REST = 0.1
@@ -84,7 +86,7 @@ class _Producer:
                 return None
             _resting.producers.append(self)
         with contextlib.suppress(queue.Empty):
-            return self.inbox.get(timeout=REST)
+            return take(self.inbox, REST)
         with _resting.lock:
             # Taken from the list just now it has work in its inbox, unless who took it was interrupted in between.
             if self in _resting.producers:

@@ -18,6 +18,7 @@ import attrs
 
 from streamkit.context import Context
 from streamkit.errors import ConfigError, DeadlineExceeded, ToolError, printable
+from streamkit.inbox import take
 from streamkit.jsontext import parse_arguments, scrub
 from streamkit.tools import ToolDecision, in_words, run_tool
 from streamkit.types.messages import ImagePart
@@ -198,7 +199,7 @@ class _Runs:
             limits.append(self._ctx.deadline)
         left = min(limits, default=math.inf) - time.monotonic()
         try:
-            run = self._done.get(timeout=min(max(0.0, left), threading.TIMEOUT_MAX))
+            run = take(self._done, min(max(0.0, left), threading.TIMEOUT_MAX))
         except queue.Empty:
             return self._late()
         return run if run is not None and id(run) in self._running else None

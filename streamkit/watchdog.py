@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from streamkit.inbox import take
+
 __all__ = ["Watchdog", "Watched", "watchdog"]
 
 logger = logging.getLogger("streamkit")
@@ -111,7 +113,7 @@ class Watchdog:
         """Wait for a message or the next time; a method of its own, so that nothing handled stays alive in a frame."""
         late = False
         try:
-            fn = self._inbox.get(timeout=self._time_left())
+            fn = take(self._inbox, self._time_left())
         except queue.Empty:
             fn, late = _nothing, True
         if self._thread is not threading.current_thread():  # watch() failed after all, and another took over

@@ -1,4 +1,4 @@
-"""What every test has: a server and its client; nothing left behind, the environment unseen, an optional local model."""
+"""What every test has: a server and a client; nothing left behind, the environment unseen, the local model optional."""
 
 from __future__ import annotations
 

@@ -35,9 +35,9 @@ class TextStream:
     """A running generation, of one model call or several.
 
     Views are cursors over one log: any number, in any order, from any thread, each from the beginning, while the stream
-    runs or after it; threads that read one view share what it gives. The log holds every chunk for as long as the stream is held. A cancel ends the views at once; one
-    that is begun later gives all that had arrived. When the stream, its views and `chat_stream` with its channels are
-    dropped, the generation is cancelled.
+    runs or after it; threads that read one view share what it gives. The log holds every chunk for as long as the
+    stream is held. A cancel ends the views at once; one that is begun later gives all that had arrived. When the
+    stream, its views and `chat_stream` with its channels are dropped, the generation is cancelled.
     """
 
     chat_stream: ChatStream
@@ -111,8 +111,9 @@ class TextStream:
 
     def _chunks(self) -> Iterator[Chunk]:
         given = 0
-        for given, chunk in enumerate(self.chat_stream.replay(), 1):
+        for chunk in self.chat_stream.replay():
             yield chunk
+            given += 1
         yield self._last(given)
 
     def _last(self, given: int) -> Chunk:

@@ -17,6 +17,13 @@ GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 # What each page prints, among other things, if it does what it says.
 PRINTED = {
     "conversations": ["Hello", "4 messages", "4 6", "True"],
+    "handlers": [
+        "Hello\n7 tokens, stop\n",
+        "Hello\r[2 tokens, ",
+        "Hello\n\n[Complete: 7 total tokens]\nHello\n[on]",
+        "\nModel: Hello\n[7 tokens]\n[off]\n",
+        "Hello\n\n[Tokens: 5 prompt, 2 completion, 7 total]\n",
+    ],
     "hooks": [
         "-> openai gpt-4o, 1 messages",
         "<- 200,",
@@ -25,6 +32,15 @@ PRINTED = {
     ],
     "objects": ["headline='Hello'", "'Hello', 2 sections so far", "positive"],
     "observability": ["chat gpt-4o {", "step 1 {", "'gen_ai.provider.name': 'openai'", "my request {}"],
+    "parallel": [
+        "0 Explain queues. Hello",
+        "['Hello', 'Hello', 'Hello', 'Hello']",
+        "0 failed: None",
+        "True",
+        "0 answers from an earlier run\n3 answers from an earlier run",
+        "3 answers\n",
+        "['Hello', 'Hello', 'Hello']",
+    ],
     "resuming": [
         "1 step, 7 tokens, 1 attempts",
         "Hm.Hello\nended by stop",
@@ -56,7 +72,7 @@ PRINTED = {
 def fixture_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AnsweringServer]:
     """A server, found through the environment as the real one is; the process's own clients end with it."""
     monkeypatch.chdir(tmp_path)  # some pages write a file
-    with AnsweringServer() as server:
+    with AnsweringServer("Hel", "lo", thinking="Hm.") as server:
         monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
         monkeypatch.setattr(client_module, "_clients", shared := {})
@@ -71,10 +87,17 @@ def test_every_guide_is_run() -> None:
 
 
 @pytest.mark.parametrize("page", PRINTED)
-def test_the_snippets_of_a_guide_run(page: str, server: AnsweringServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_snippets_of_a_guide_run(
+    page: str, server: AnsweringServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From first to last, in one namespace; what they print is what the page says of them."""
     if page == "observability":
         pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk")
+    if page == "handlers":
+        pytest.importorskip("rich", reason="needs rich")
+    if page in ("handlers", "parallel"):
+        tqdm = pytest.importorskip("tqdm", reason="needs tqdm")
+        monkeypatch.setattr(tqdm.tqdm, "monitor_interval", 0)  # its thread would outlive the test
     path = GUIDES / f"{page}.md"
     namespace: dict[str, object] = {"__name__": "page"}
     blocks = snippets(path)
