@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import sys
 
+from streamkit.terminal import harmless
+
 __all__ = ["discard", "write"]
 
 
 def write(text: str) -> None:
     """Write a text that others made, at once; at a terminal without what that would obey."""
     if sys.stdout.isatty():
-        text = text.translate(_UNSEEN)  # a terminal would obey what a model, or who feeds it, put there
+        text = harmless(text)  # a terminal would obey what a model, or who feeds it, put there
     sys.stdout.write(text)
     sys.stdout.flush()
-
-
-_UNSEEN = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"} | {ord("\r"): ""}
 
 
 def discard() -> None:
