@@ -225,6 +225,8 @@ class Answer:
 
     def _wait_at_most(self, seconds: float) -> None:
         """Shorten the time that a read may wait for the next byte."""
+        if self._raw.isclosed():
+            return  # read to its end: its connection is in the pool, and may be another answer's by now
         answer = getattr(self._raw, "_original_response", None)
         sock = answer.sock if isinstance(answer, Response) else self._connection_sock()
         now = None if sock is None else sock.gettimeout()

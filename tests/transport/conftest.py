@@ -1,15 +1,12 @@
-"""A scripted server for each test, and none of the user's certificates and passwords."""
+"""None of the user's certificates and passwords."""
 
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator
 
 import pytest
 
-from streamkit import Client
-from streamkit.testing import ProviderServer
-from tests.loopback import CA_VARIABLES, client_of
+from tests.loopback import CA_VARIABLES
 
 
 @pytest.fixture(autouse=True)
@@ -18,17 +15,3 @@ def _nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     for name in CA_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-
-
-@pytest.fixture
-def server() -> Iterator[ProviderServer]:
-    """A server of its own for each test."""
-    with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: ProviderServer) -> Iterator[Client]:
-    """A client of it, which does not retry."""
-    with client_of(server) as client:
-        yield client

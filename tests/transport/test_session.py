@@ -384,6 +384,22 @@ def test_a_drained_answer_is_drained(transport: Transport, server: ProviderServe
     answer.close()
 
 
+def test_a_connection_that_was_given_back_is_left_alone(transport: Transport, server: ProviderServer) -> None:
+    """It may be another answer's by then, which has a time limit of its own."""
+    server.reply(error_answer(200, b"hello"))
+    answer = send(transport, server)
+    sock = answer._connection_sock()
+    blocks = answer.blocks()
+    while not answer._raw.isclosed():
+        next(blocks)  # as a decoder does that has seen the end of the answer, and asks for no more
+    assert sock is not None
+    before = sock.gettimeout()
+    answer.drain(0.01)
+
+    assert before == sock.gettimeout()
+    answer.close()
+
+
 def test_closing_never_fails(transport: Transport, server: ProviderServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the library or the socket has to say then."""
     server.reply(error_answer(200, b"hello"))
