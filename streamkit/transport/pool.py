@@ -25,12 +25,20 @@ POOL_SIZE = 128
 """Idle connections kept for one host: as many streams may end at once without losing theirs."""
 
 
+_TOGETHER = 32_768
+"""Bytes of a request that go out at once; a larger one is not worth the copy."""
+
+
 class _Reporting:
-    """Names this thread's slot at connect, and again with each request: a reused connection never connects."""
+    """Names this thread's slot at connect, and again with each request: a reused connection never connects.
+
+    A request goes out in one piece: http.client would send its head first, and wake the server for that alone.
+    """
 
     response_class: Any = Response
     sock: Any
     _served = False  # whether a request has gone out on this socket
+    _held: list[bytes] | None = None  # what of a request is still to go out
 
     def _new_conn(self) -> socket.socket:
         sock: socket.socket = super()._new_conn()  # type: ignore[misc]  # of the connection class mixed with
@@ -47,8 +55,25 @@ class _Reporting:
             slot.reused = self.sock is not None and self._served
             if slot.reused:
                 slot.hold(self.sock)
-        super().request(*args, **kwargs)  # type: ignore[misc]  # of the connection class mixed with
+        self._held = []
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]  # of the connection class mixed with
+            self._send_held()
+        finally:
+            self._held = None
         self._served = True
+
+    def send(self, data: Any) -> None:
+        if self._held is not None and isinstance(data, bytes) and len(data) <= _TOGETHER:
+            self._held.append(data)
+            return
+        self._send_held()
+        super().send(data)  # type: ignore[misc]  # of the connection class mixed with
+
+    def _send_held(self) -> None:
+        held, self._held = self._held, None
+        if held:
+            self.send(b"".join(held))
 
 
 class _HTTPConnection(_Reporting, HTTPConnection):
@@ -76,6 +101,15 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def close(self) -> None:
+        """Close the idle connections. urllib3 does so when nobody holds their pool any more, perhaps much later."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - this container gives no iterator
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)

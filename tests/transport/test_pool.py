@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import threading
 from typing import Any
@@ -173,3 +174,26 @@ def test_a_change_of_the_environment_is_seen(name: str, monkeypatch: pytest.Monk
     monkeypatch.setenv(name, "x")
 
     assert before != environment()
+
+
+@pytest.mark.parametrize(("size", "pieces"), [(0, 1), (2, 1), (32_768, 1), (32_769, 2)])
+def test_a_request_goes_out_in_one_piece(
+    size: int, pieces: int, server: ProviderServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Head and body together, which wakes the server once; what is large goes out after the head, without a copy."""
+    sent: list[bytes] = []
+
+    def send_on(self: http.client.HTTPConnection, data: bytes) -> None:
+        sent.append(data)
+        original(self, data)
+
+    original = http.client.HTTPConnection.send
+    monkeypatch.setattr(http.client.HTTPConnection, "send", send_on)
+    server.reply(error_answer(200), times=2)
+    with new_session() as session:
+        for _ in range(2):  # the second on the same connection
+            send(session, server.url, data=b"x" * size)
+
+    assert pieces * 2 == len(sent)
+    assert [b"x" * size] * 2 == [b"".join(sent[at : at + pieces]).partition(b"\r\n\r\n")[2] for at in (0, pieces)]
+    assert [b"x" * size] * 2 == [request.body for request in server.requests]
