@@ -19,7 +19,7 @@ MOST = {"local": 4_000, "openai": 400_000}
 """Characters of a document that fit."""
 
 
-def main(path: str, provider: str = "local") -> int:
+def main(path: str = "README.md", provider: str = "local") -> int:
     """Print one summary; give the exit code."""
     document = Path(path).read_text(encoding="utf-8")[: MOST[provider]]
     try:

@@ -99,7 +99,8 @@ from streamkit.types import (
 
 if TYPE_CHECKING:
     from streamkit.consumers.collect import collect
-    from streamkit.consumers.handler import ConsoleHandler, StreamHandler, StreamProgress, stream_with_handler
+    from streamkit.consumers.console import ConsoleHandler
+    from streamkit.consumers.handler import StreamHandler, StreamProgress, stream_with_handler
     from streamkit.consumers.objects import ObjectResult, ObjectStream
     from streamkit.consumers.progress import ProgressSink, with_progress
     from streamkit.consumers.relay import SSE_HEADERS, StreamEvent, sse_events, sse_headers
@@ -258,7 +259,7 @@ __all__ = [
 _HOMES = {
     "AnyStream": "derived",
     "ChatUI": "consumers.ui",
-    "ConsoleHandler": "consumers.handler",
+    "ConsoleHandler": "consumers.console",
     "Conversation": "conversation",
     "ObjectMode": "generate",
     "ObjectResult": "consumers.objects",

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from streamkit.context import wait_at_once
-from streamkit.errors import ChannelClosed
+from streamkit.errors import ChannelClosed, ConfigError
 
 __all__ = ["Channel", "Outcome", "Pipe"]
 
@@ -60,6 +60,8 @@ class Pipe(Generic[T]):
         # Flags for readers. cut: deliver nothing more (set by alerts in signal handlers: plain stores only).
         self.alert = False
         self.cut = False
+        self.missed = False  # whether a cancel took items from the readers
+        self.producer = 0  # the id of the thread that fills it, which must not wait for itself
         self.ended_by: Callable[[], bool] | None = None  # asked before each item once closed: has the context ended?
         self._writers = 0
         self._low = 0  # a waiting writer is woken when no more items than this are left
@@ -197,6 +199,7 @@ class Pipe(Generic[T]):
             while True:
                 self.items.popleft()
                 self.unfinished -= 1
+                self.missed = True
         except IndexError:
             self.drained.notify_all()
 
@@ -220,13 +223,20 @@ class Pipe(Generic[T]):
                         raise ChannelClosed("the channel is closed and drained") from None
                     if not block:
                         raise queue.Empty from None
+                self.refuse_producer()
                 self._wait(self.not_empty, lambda: self.closed or bool(self.items), until, queue.Empty)
+
+    def refuse_producer(self) -> None:
+        """Raise where the thread that would wait is the one that is waited for."""
+        if self.producer == threading.get_ident():
+            raise ConfigError("this waits for a stream on the stream's own thread, as in a hook of it: ask elsewhere")
 
     def may_deliver(self) -> bool:
         """Attend to a raised `alert` after taking an item; False when the item must not be delivered any more."""
         with self.mutex:
             if self.is_cut():
                 self.unfinished -= 1  # the item at hand
+                self.missed = True
                 self._discard()
                 return False
             if not self._writers:
@@ -439,6 +449,7 @@ class Outcome(Channel[T]):
         if not self.queue:
             if not block:
                 raise queue.Empty
+            self._pipe.refuse_producer()
             self._pipe.lift()
             if not self._pipe.wait_changed(lambda: bool(self.queue), timeout):
                 raise queue.Empty

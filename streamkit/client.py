@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,8 @@ __all__ = ["ChatBuilder", "Client", "client_of"]
 
 class Client:
     """A provider and settings; share it between any number of threads.
+
+    Pickled it makes another one of the same settings, which looks its key up anew: in other processes, too.
 
     Args:
         provider: Whom to ask, such as `OpenAI()`.
@@ -74,6 +77,7 @@ class Client:
         )
         self._fallback = [client_of(model) for model in fallback]
         self._transport = Transport(session)
+        self._has_session = session is not None
         self._budget = RetryBudget()
         self._lock = new_lock()  # guards _usage and _runs
         self._usage = Usage()
@@ -141,6 +145,19 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client {self.provider!r}>"
+
+    def __copy__(self) -> Client:
+        return self  # made anew it might find another key, or none
+
+    def __deepcopy__(self, memo: object) -> Client:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._has_session:
+            raise ConfigError("a client with a session of its own cannot be sent to other processes: use threads")
+        settings = {field.name: getattr(self._defaults, field.name) for field in attrs.fields(_Settings)}
+        fallback = [client.model(name) for client, name in self._fallback]
+        return functools.partial(type(self), self.provider, fallback=fallback, **settings), ()
 
     def _call(self, request: ChatRequest, settings: _Settings, *, step: int = 1, index: int = 0) -> Call:
         return Call(
@@ -356,6 +373,16 @@ class ChatBuilder:
     def request(self) -> ChatRequest:
         """What is asked so far."""
         return self._request
+
+    @property
+    def client(self) -> Client:
+        """Who is asked."""
+        return self._client
+
+    @property
+    def settings(self) -> _Settings:
+        """How it is asked. Internal."""
+        return self._settings
 
     @property
     def observers(self) -> Hooks:

@@ -7,12 +7,12 @@ its whole response, whatever was made of the chunks on the way. Ending it ends t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, Union, runtime_checkable
+from typing import Any, Protocol, Union, runtime_checkable
 
 from streamkit.context import Context
-from streamkit.errors import ConfigError
+from streamkit.errors import ConfigError, ContextError
 from streamkit.producer import Production
-from streamkit.run import Run
+from streamkit.run import Run, Source
 from streamkit.stream import NO_CLOCKS, ChatStream, start_stream, start_streams
 from streamkit.types.chunks import Chunk, ErrorChunk, FinishChunk, StepFinishChunk
 from streamkit.types.response import ChatResponse
@@ -69,15 +69,25 @@ def opening(chat: Opens, ctx: Context | None = None) -> ChatStream:
     def source(run: Run) -> Iterator[list[Chunk]]:
         run.answered({}, None)
         run.waits()
+        if ctx is not None and (ended := ctx.error()) is not None:
+            raise ended
         coming.stream = stream = chat.get_stream(run.context())
         run.answered(stream.headers, stream.request_id)
         yield from stream.ch.batches()
         run.retried(stream.stats.attempts - 1)
-        error = stream.err.get()
+        error = stream._reading_error()
         if error is not None:
             raise error
 
-    return start_stream(source, name="opening", ctx=ctx, timeouts=NO_CLOCKS, made_of=coming)
+    return _start(source, ctx, name="opening", made_of=coming)
+
+
+def _start(source: Source, ctx: Context | None, **how: Any) -> ChatStream:
+    """Start a stream that never fails here: a context that has ended ends what it reads, and so its outcome."""
+    try:
+        return start_stream(source, ctx=ctx, timeouts=NO_CLOCKS, **how)
+    except ContextError:
+        return start_stream(source, timeouts=NO_CLOCKS, **how)
 
 
 class _Coming:
@@ -109,19 +119,12 @@ def derived(
         run.waits()
         yield from transform(other)
         run.retried(other.stats.attempts - 1)
-        error = other.err.get()
+        error = other._reading_error()
         if error is not None:
             raise error
 
-    return start_stream(
-        source,
-        name=name,
-        ctx=None if drains else other._run.ctx,
-        timeouts=NO_CLOCKS,
-        buffer=buffer,
-        made_of=_Share(other, set()),
-        drains=drains,
-    )
+    ctx = None if drains else _live_context(other)
+    return _start(source, ctx, name=name, buffer=buffer, made_of=_Share(other, set()), drains=drains)
 
 
 def divided(
@@ -146,14 +149,20 @@ def divided(
                 run.clean_up()
             if not left:
                 return
-        error = other.err.get()
+        error = other._reading_error()
         for run in left:
             run.retried(other.stats.attempts - 1)
             run.finish() if error is None else run.fail(error)
 
     return start_streams(
-        fill, [_Share(other, shares) for _ in range(count)], name=name, ctx=other._run.ctx, buffer=buffer
+        fill, [_Share(other, shares) for _ in range(count)], name=name, ctx=_live_context(other), buffer=buffer
     )
+
+
+def _live_context(stream: ChatStream) -> Context | None:
+    """The context of a stream. One that has ended has ended the stream, too, unless it was complete in time."""
+    ctx = stream._run.ctx
+    return None if ctx is None or ctx.cancelled else ctx
 
 
 def _parts(batches: Iterable[list[Chunk]], runs: Sequence[Run]) -> Iterator[list[Chunk]]:

@@ -1,12 +1,13 @@
-"""Locks that a forked child finds open: the thread that held one when the process was forked is not there."""
+"""What a forked child does first: it frees the locks, as the threads that held them are not there, and tidies up."""
 
 from __future__ import annotations
 
 import os
 import threading
 import weakref
+from collections.abc import Callable
 
-__all__ = ["new_lock"]
+__all__ = ["after_fork", "new_lock"]
 
 _locks: weakref.WeakSet[threading.Lock] = weakref.WeakSet()
 
@@ -18,10 +19,15 @@ def new_lock() -> threading.Lock:
     return lock
 
 
+def after_fork(tidy: Callable[[], object]) -> None:
+    """Have `tidy` called in every child process: after its locks are free, and after what was asked for before."""
+    if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+        os.register_at_fork(after_in_child=tidy)
+
+
 def _free() -> None:
     for lock in _locks:
         lock._at_fork_reinit()  # type: ignore[attr-defined]  # there since Python 3.9, for the standard library
 
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_free)
+after_fork(_free)  # the first: who asks for more has imported this module

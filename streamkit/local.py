@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 from streamkit.errors import ConfigError, ConnectFailed, ConnectTimeout, printable
+from streamkit.forks import after_fork
 from streamkit.types.secret import Secret
 
 __all__ = ["INSTALL", "ModelServer", "require_wheels", "server", "thread_count"]
@@ -232,6 +233,5 @@ def _after_fork() -> None:
     _server = ModelServer()  # the old one's lock may be held by a thread that does not exist here
 
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch  # Windows has no fork
-    os.register_at_fork(after_in_child=_after_fork)
+after_fork(_after_fork)
 atexit.register(lambda: _server.stop())

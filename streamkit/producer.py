@@ -7,11 +7,11 @@ thread to wake on another core, and for the starter to wake again. One call afte
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import threading
 from collections.abc import Callable
 
+from streamkit.forks import after_fork
 from streamkit.inbox import take
 
 __all__ = ["Production"]
@@ -119,5 +119,4 @@ class _Resting:
 
 _resting = _Resting()
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_resting._start_afresh)
+after_fork(_resting._start_afresh)

@@ -141,8 +141,6 @@ def _ways(chat: ChatBuilder, mode: ResumeMode) -> tuple[Way, ...]:
 
 def _state_of(source: ChatResponse | StreamKitError) -> StreamState:
     response = source.partial if isinstance(source, StreamKitError) else source
-    if isinstance(response, ChatResponse) and response.complete:
-        raise ConfigError("this answer is complete: there is nothing to resume")
     if isinstance(response, ChatResponse) and len(response.steps) > 1:
         raise ConfigError("this answer has several steps, with tools: go on with .messages(partial.messages) instead")
     return StreamState.of(source)
@@ -151,6 +149,8 @@ def _state_of(source: ChatResponse | StreamKitError) -> StreamState:
 def _continuable(state: StreamState) -> StreamState:
     if not isinstance(state, StreamState):
         raise ConfigError(f"{type(state).__name__} is no state: give a StreamState, such as StreamState.load(path)")
+    if state.complete:
+        raise ConfigError("this answer is complete: there is nothing to resume")
     if state.tool_calls:
         raise ConfigError("this answer had begun a tool call, which might be made twice: ask anew")
     return state

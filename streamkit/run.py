@@ -9,6 +9,7 @@ import contextvars
 import functools
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -418,6 +419,7 @@ class Run:
 
 def produce(run: Run, source: Source) -> None:
     """The producer thread."""
+    run.pipe.producer = threading.get_ident()
     batches: Iterable[list[Chunk]] = ()
     try:
         batches = source(run)

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from streamkit.channel import Channel, Outcome, Pipe
 from streamkit.context import Context
-from streamkit.errors import ChannelClosed, StreamKitError
+from streamkit.errors import Cancelled, ChannelClosed, StreamKitError
 from streamkit.hooks import Hooks
 from streamkit.producer import Production
 from streamkit.run import Joinable, Run, Source, Upstream, fill, on_a_thread
@@ -199,16 +199,22 @@ class ChatStream:
         return self._run.fold.response()
 
     def __iter__(self) -> Iterator[Chunk]:
-        """Give the chunks as `ch` brings them; raise the error at the end."""
+        """Give the chunks as `ch` brings them; raise the error at the end.
+
+        `Cancelled`, too, where a cancel ends the loop before it has given all of a stream that is complete.
+        """
         yield from self.ch
-        self._raise_error()
+        self._raise(self._reading_error())
 
     def text(self) -> Iterator[str]:
-        """Give the text without thinking; raise the error at the end. Reads `ch`, so for one consumer only."""
+        """Give the text without thinking; raise the error at the end, as a loop over the stream does.
+
+        Reads `ch`, so for one consumer only.
+        """
         for chunk in self.ch:
             if chunk.type == "text" and chunk.content:
                 yield chunk.content
-        self._raise_error()
+        self._raise(self._reading_error())
 
     def replay(self) -> Iterator[Chunk]:
         """Give the chunks from the first on, whoever else reads; for streams that keep a log (`logs`).
@@ -231,6 +237,8 @@ class ChatStream:
         Blocks to the end; TimeoutError after `timeout` seconds leaves the stream running.
         """
         pipe = self._run.pipe
+        if not pipe.closed:
+            pipe.refuse_producer()
         pipe.lift()
         if not pipe.wait_changed(lambda: pipe.closed, timeout):
             raise TimeoutError(f"the stream has not ended within {timeout} s; it goes on: ask again, or cancel() it")
@@ -262,8 +270,18 @@ class ChatStream:
         state = "live" if not pipe.closed else "complete" if error is None else type(error).__name__
         return f"<ChatStream {state} chunks={self.stats.chunks}>"
 
-    def _raise_error(self) -> None:
+    def _reading_error(self) -> StreamKitError | None:
+        """The error that who has read `ch` to its end must know of: the stream's, or that he was not given all."""
         error = self.err.get()
+        if error is None and self._run.pipe.missed:
+            error = Cancelled("cancelled: the stream was complete, and this reading of it was not: ask result()")
+            error.partial = self.final.get()
+        return error
+
+    def _raise_error(self) -> None:
+        self._raise(self.err.get())
+
+    def _raise(self, error: StreamKitError | None) -> None:
         if error is not None:
             raise error.with_traceback(None)  # raised again, it would gather the frames of every reader
 

@@ -32,4 +32,5 @@ def summarize_with_progress(
     chat = client.chat(model) if isinstance(client, Client) else client
     chat = chat if chat.request.system else chat.system(system)
     stream = chat.user(document).get_stream(ctx)
-    return collect(with_progress(stream, len(document) // _CHARACTERS_A_CHUNK, progress)).text
+    with with_progress(stream, len(document) // _CHARACTERS_A_CHUNK, progress) as watched:  # Ctrl-C ends it
+        return collect(watched).text

@@ -18,6 +18,7 @@ import attrs
 
 from streamkit.context import Context
 from streamkit.errors import ConfigError, DeadlineExceeded, ToolError, printable
+from streamkit.forks import new_lock
 from streamkit.inbox import take
 from streamkit.jsontext import parse_arguments, scrub
 from streamkit.tools import ToolDecision, in_words, run_tool
@@ -45,9 +46,7 @@ class ToolRun:
     announced: bool = False
     """Whether its thread has come to it: then observers hear of it, and are to hear of its end."""
     done: bool = False
-    # Guards `announced` and `done`, for a moment only. Each run has its own: one for all, held by a thread as the
-    # process forks, would stay held in the child.
-    _settling: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
+    _settling: threading.Lock = attrs.field(factory=new_lock, init=False, repr=False)  # guards `announced` and `done`
 
     def decide(self, decision: ToolDecision) -> None:
         """Do what was decided of the call: nothing where it may run as it is."""

@@ -13,13 +13,13 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-import os
 import queue
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from streamkit.forks import after_fork
 from streamkit.inbox import take
 
 __all__ = ["Watchdog", "Watched", "watchdog"]
@@ -177,5 +177,4 @@ def _isolated(fn: Callable[..., Any], *args: Any) -> Any:
 watchdog = Watchdog()
 """The process's own."""
 
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=watchdog.forked)
+after_fork(watchdog.forked)

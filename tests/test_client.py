@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import copy
 import pathlib
+import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +39,7 @@ from streamkit import (
     user,
 )
 from streamkit.errors import StreamKitError
+from streamkit.loops.fallback import Fallback
 from streamkit.providers import OpenAI
 from streamkit.testing import Close, Gate, ProviderServer, Reset, Stall, Status, Wait, chat_answer, error_answer
 from tests.loopback import AT_ONCE, KEY, ONCE, ask, client_of, delta, drain, failure, took
@@ -383,8 +386,8 @@ def test_timeout_changes_the_total_alone(chat: ChatBuilder) -> None:
     """The other four clocks stay; None takes the limit away."""
     changed = chat.timeouts(Timeouts(idle=5, total=9)).timeout(7)
 
-    assert Timeouts(idle=5, total=7) == changed._settings.timeouts
-    assert Timeouts(idle=5) == changed.timeout(None)._settings.timeouts
+    assert Timeouts(idle=5, total=7) == changed.settings.timeouts
+    assert Timeouts(idle=5) == changed.timeout(None).settings.timeouts
 
 
 def test_limits_of_the_client_count(server: ProviderServer) -> None:
@@ -569,6 +572,34 @@ def test_a_caller_who_waits_on_the_users_session_is_free_at_once(server: Provide
             with took(0.7):
                 ctx.cancel()
                 assert isinstance(call.result(), StreamKitError)
+
+
+def test_a_client_is_pickled_without_its_key(server: ProviderServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one has its settings and its fallback, and the key that is found where it is made."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-other")
+    with client_of(server, timeouts=Timeouts(idle=5), buffer=7) as backup:
+        written = pickle.dumps(Client(backup.provider, timeouts=Timeouts(idle=6), fallback=[backup.model("b")]))
+    with pickle.loads(written) as other:
+        server.reply(chat_answer("Hello"))
+        chat = ask(other)
+        chat.get_response()
+
+        assert isinstance(chat.call(), Fallback)
+        assert Timeouts(idle=6) == chat.settings.timeouts
+    assert KEY.encode() not in written
+    assert "Bearer sk-of-the-other" == server.requests[0].headers["authorization"]
+
+
+def test_a_client_with_a_session_is_not_pickled() -> None:
+    """Its proxies and certificates would be left behind."""
+    with requests.Session() as session, pytest.raises(ConfigError, match="session"):
+        pickle.dumps(Client(OpenAI(api_key="x"), session=session))
+
+
+def test_a_copied_client_is_the_same(client: Client) -> None:
+    """Its pool is for all."""
+    assert copy.copy(client) is client
+    assert copy.deepcopy(client.chat("m")).client is client
 
 
 @responses.activate

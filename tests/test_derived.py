@@ -192,9 +192,9 @@ def test_who_drops_it_ends_the_other(feed: Feed, make: Callable[..., ChatStream]
     stream = make(source)
     feed.give(text("Hello"))
     stream.ch.get()
+    del stream
+    gc.collect()
     with took(1.0):
-        del stream
-        gc.collect()
         assert isinstance(source.err.get(), Cancelled)
 
 

@@ -1,4 +1,4 @@
-"""A lock that is held when the process is forked is free in the child."""
+"""What a forked child finds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,23 @@ import pytest
 
 from streamkit import forks
 from streamkit.forks import new_lock
+from streamkit.watchdog import watchdog
+
+
+class Guarded:
+    """Something watched that takes its lock when it is told of a fork."""
+
+    def __init__(self) -> None:
+        self.lock = new_lock()
+        self.was_free = False
+
+    def check(self, now: float) -> float | None:
+        """Wait for nothing."""
+        return None
+
+    def forked(self) -> None:
+        """Look whether the lock is free."""
+        self.was_free = self.lock.acquire(blocking=False)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
@@ -26,6 +43,24 @@ def test_a_lock_that_is_held() -> None:
         assert 0 == os.waitstatus_to_exitcode(status)
         assert lock.locked()
     assert not lock.locked()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_what_is_watched_finds_locks_free() -> None:
+    """Also as it learns of the fork: what it then gives up may be guarded by one."""
+    watched = Guarded()
+    watchdog.watch(watched)
+    try:
+        with watched.lock:
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if watched.was_free else 1)
+            _, status = os.waitpid(child, 0)
+    finally:
+        watchdog.unwatch(watched)
+
+    assert 0 == os.waitstatus_to_exitcode(status)
 
 
 def test_locks_are_not_kept() -> None:

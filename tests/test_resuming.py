@@ -65,13 +65,6 @@ TEXT = "The quick brown fox jumps over the lazy dog.\n\nThen it sleeps; so do I,
 AT_ONCE = RetryPolicy(initial_interval=0)
 
 
-@pytest.fixture(name="server")
-def fixture_server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
 @pytest.fixture(name="chat")
 def fixture_chat(server: ProviderServer) -> Iterator[ChatBuilder]:
     """A question to its OpenAI."""
@@ -807,6 +800,8 @@ def test_what_cannot_be_resumed(chat: ChatBuilder) -> None:
     )
     with pytest.raises(ConfigError, match="is complete: there is nothing to resume"):
         resume(chat, ChatResponse(text="The fox.", complete=True))
+    with pytest.raises(ConfigError, match="is complete: there is nothing to resume"):
+        stream_with_retry(chat, state=StreamState.of(ChatResponse(text="The fox.", complete=True)))
     with pytest.raises(ConfigError, match=r"has several steps.*\.messages\(partial\.messages\)"):
         resume(chat, ConnectionLost("gone", partial=ChatResponse(steps=(step, step))))
 

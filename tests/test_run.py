@@ -410,3 +410,22 @@ def test_the_client_learns_what_can_be_cancelled(gate: Gate) -> None:
 
         assert (True, "cancelled: by the client") == (live, str(stream.err.get()))
         assert not runs[0].live
+
+
+@pytest.mark.parametrize("ask", ["result", "err", "final", "ch"])
+def test_an_observer_that_waits_for_its_own_stream(ask: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told that it would wait for ever; the stream goes on."""
+    streams: list[ChatStream] = []
+    held = threading.Event()
+
+    def wait(chunk: Chunk) -> None:
+        held.wait(5)
+        stream = streams[0]
+        asking = {"result": stream.result, "err": stream.err.get, "final": stream.final.get}
+        asking.get(ask, lambda: list(stream.ch))()
+
+    streams.append(start_opened(lambda run: HELLO, hooks=Hooks(on_chunk=wait)))
+    held.set()
+
+    assert "Hello world" == streams[0].result(5).text
+    assert "on the stream's own thread, as in a hook of it: ask elsewhere" in caplog.text

@@ -26,13 +26,6 @@ from tests.loopback import KEY, ONCE, client_of
 from tests.screen import Screen, pseudo_terminal
 
 
-@pytest.fixture(name="server")
-def fixture_server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
 @pytest.fixture(name="streaming")
 def fixture_streaming(server: ProviderServer) -> Iterator[StreamingClient]:
     """A streaming client of it."""

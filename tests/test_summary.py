@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from streamkit import Cancelled, Client, Context, StreamTruncated
+from streamkit import Cancelled, ChatStream, Client, Context, StreamTruncated, summary
 from streamkit.summary import summarize_with_progress
-from streamkit.testing import Close, ProviderServer, Status, chat_answer
+from streamkit.testing import Close, Gate, ProviderServer, Status, Wait, chat_answer
 from tests.loopback import delta
 
 
@@ -56,6 +56,23 @@ def test_a_failure(server: ProviderServer, client: Client) -> None:
 
     assert caught.value.partial is not None
     assert ("It", [0.1]) == (caught.value.partial.text, told)
+
+
+def test_an_interrupt(server: ProviderServer, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends the stream, also while the traceback, which knows it, is kept."""
+    server.reply(Status(200), delta("It"), Wait(gate := Gate()))
+    read: list[ChatStream] = []
+
+    def interrupted(stream: ChatStream) -> None:
+        read.append(stream)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(summary, "collect", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        summarize_with_progress(client, "x", lambda fraction: None)
+    gate.set()
+
+    assert Cancelled is type(read[0].err.get())
 
 
 def test_a_context(client: Client) -> None:

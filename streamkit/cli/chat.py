@@ -122,6 +122,8 @@ def _answer(builder: ChatBuilder, output: _Output) -> ChatResponse:
         except Cancelled:
             print("[Cancelled by user]", file=sys.stderr)
             raise
+    if response.finish_reason == "length":
+        print("[Stopped at the token limit]", file=sys.stderr)
     if output.usage:
         _report(response.total_usage)
     return response

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 from collections.abc import Callable, Iterator
 from typing import Union
 
+from streamkit.consumers.user_queue import put_newest
 from streamkit.derived import AnyStream, derived
-from streamkit.errors import ChannelClosed, ConfigError
+from streamkit.errors import ConfigError
 from streamkit.hooks import observe
 from streamkit.stream import ChatStream
 from streamkit.types.chunks import Chunk
@@ -46,7 +46,7 @@ def with_progress(stream: AnyStream, expected: int, progress: ProgressSink) -> C
                     told = fraction
                     tell(fraction)
             yield batch
-        if other.err.get() is None:
+        if other._reading_error() is None:
             tell(1.0)
 
     return derived(stream, transform, name="progress")
@@ -55,20 +55,8 @@ def with_progress(stream: AnyStream, expected: int, progress: ProgressSink) -> C
 def _teller(progress: ProgressSink) -> Callable[[float], object]:
     if isinstance(progress, queue.Queue):
         values = progress
-        return lambda fraction: _put(values, fraction)
+        return lambda fraction: put_newest(values, fraction)
     if callable(progress):
         report = progress
         return lambda fraction: observe(report, fraction)
     raise ConfigError(f"progress={progress!r}: give a function that takes a fraction, or a queue.Queue")
-
-
-def _put(values: queue.Queue[float], fraction: float) -> None:
-    while True:
-        try:
-            values.put_nowait(fraction)
-            return
-        except queue.Full:
-            with contextlib.suppress(queue.Empty):
-                values.get_nowait()
-        except (ChannelClosed, getattr(queue, "ShutDown", ChannelClosed)):
-            return  # nobody wants to know any more

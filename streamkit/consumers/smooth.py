@@ -89,6 +89,8 @@ class Pace:
     def __init__(self, interval: float, *, units: re.Pattern[str] | None, max_delay: float) -> None:
         self._interval = interval
         self._pattern = units
+        # Ours begin where they are looked for; what another's begins with may be anything.
+        self._look = None if units is None else units.match if units in _UNITS.values() else units.search
         self._max_delay = max_delay
         self._kind = "text"
         self._whole: deque[tuple[str, float]] = deque()  # units, and when each must have gone
@@ -139,13 +141,10 @@ class Pace:
 
     def _end(self, begin: int) -> int:
         """Where the unit ends that begins there; `begin` while it has not."""
-        assert self._pattern is not None  # it is asked for units only
-        # Ours begin where they are looked for; what another's begins with may be anything.
-        look = self._pattern.match if self._pattern in _UNITS.values() else self._pattern.search
-        match = look(self._tail, begin)
-        if match is None:
-            return begin + _LONGEST if len(self._tail) - begin >= _LONGEST else begin
-        return match.end()
+        match = self._look(self._tail, begin) if self._look is not None else None
+        if match is not None and match.end() > begin:
+            return match.end()
+        return begin + _LONGEST if len(self._tail) - begin >= _LONGEST else begin
 
     def _due(self, now: float) -> Iterator[Chunk]:
         if self._tail and now >= self._grown + self._max_delay:  # nothing more comes: it is as whole as it gets

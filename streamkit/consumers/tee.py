@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from streamkit.channel import Channel
+from streamkit.consumers.user_queue import CLOSED, put_newest
 from streamkit.context import Context
 from streamkit.derived import AnyStream, Run, divided, opened
-from streamkit.errors import ChannelClosed, ConfigError, ContextError, SlowConsumer
+from streamkit.errors import ConfigError, ContextError, SlowConsumer, StreamKitError
 from streamkit.producer import Production
 from streamkit.stream import ChatStream
 from streamkit.types.chunks import Chunk
@@ -25,14 +26,11 @@ __all__ = ["OnFull", "stream_to_multiple", "tee"]
 
 logger = logging.getLogger("streamkit")
 
-_PATIENCE = 0.05
+_PATIENCE = 0.2
 """Seconds that are waited once for a reader that is behind."""
 
 _LOOK_AGAIN = 0.1
 """Seconds after which a queue that is waited for is looked at again: it may have been dropped, the stream cancelled."""
-
-_CLOSED: tuple[type[Exception], ...] = (ChannelClosed, getattr(queue, "ShutDown", ChannelClosed))
-"""What a queue raises that takes no more items."""
 
 OnFull = Literal["block", "drop", "raise"]
 """What happens to a reader that is too far behind: all wait for it, it misses chunks, or it is ended."""
@@ -103,6 +101,7 @@ def stream_to_multiple(
 
     Raises:
         ConfigError: there is no destination, or `on_full` is unknown.
+        StreamKitError: the system gives no thread.
     """
     if not destinations:
         raise ConfigError("there is no destination: give one queue or more")
@@ -110,7 +109,12 @@ def stream_to_multiple(
     other = opened(stream)
     copy = _Copy(other, [_Destination(queue_, on_full) for queue_ in destinations])
     detach = ctx.on_cancel(lambda: other.cancel("the context of its copies has ended")) if ctx is not None else None
-    Production(functools.partial(copy.run, detach), "streamkit-copy").start()
+    try:
+        Production(functools.partial(copy.run, detach), "streamkit-copy").start()
+    except RuntimeError as e:
+        if detach is not None:
+            detach()
+        raise StreamKitError(f"no thread can be started for the copies: {e}") from e
 
 
 class _Copy:
@@ -154,11 +158,11 @@ class _Destination:
         try:
             if self._offer(text, is_cancelled):
                 return True
-        except _CLOSED:
+        except CLOSED:
             return False
-        if self._queue() is None or is_cancelled() or self._on_full == "block":
+        if self._queue() is None:
             return False
-        if self._on_full == "drop":
+        if self._on_full == "drop" or is_cancelled():  # it is still to be told the end
             return True
         logger.warning("a copy of a stream was ended: its queue is full, and its reader too slow")
         self.end(is_cancelled)
@@ -174,19 +178,23 @@ class _Destination:
                 queue_.put_nowait(None)
         except queue.Full:
             return False
-        except _CLOSED:
+        except CLOSED:
             pass
         return True
 
     def end(self, is_cancelled: Callable[[], bool]) -> None:
         """Say that nothing more comes; a full queue that is not waited for loses its oldest item to that."""
-        with contextlib.suppress(*_CLOSED):
+        with contextlib.suppress(*CLOSED):
             if not self.end_at_once() and not self._offer(None, is_cancelled):
-                self._force_end()
+                queue_ = self._queue()
+                if queue_ is not None:
+                    put_newest(queue_, None)
 
     def _offer(self, item: str | None, is_cancelled: Callable[[], bool]) -> bool:
         """Put it, waiting where that is wanted; False when it could not be put."""
         while (queue_ := self._queue()) is not None:
+            if is_cancelled() and isinstance(queue_, Channel):
+                queue_._pipe.lift()  # nobody is waited for any more, and what had come is not lost by that
             with contextlib.suppress(queue.Full):
                 queue_.put(item, timeout=0.0 if self._behind or is_cancelled() else self._wait)
                 self._behind = False
@@ -196,12 +204,3 @@ class _Destination:
                 return False
             del queue_  # for a moment nobody may hold it
         return False
-
-    def _force_end(self) -> None:
-        queue_ = self._queue()
-        while queue_ is not None:
-            with contextlib.suppress(queue.Full):
-                queue_.put_nowait(None)
-                return
-            with contextlib.suppress(queue.Empty):
-                queue_.get_nowait()

@@ -106,8 +106,13 @@ class TextStream:
         return repr(self.chat_stream).replace("ChatStream", "TextStream", 1)
 
     def _raising(self) -> Iterator[Chunk]:
-        yield from self.chat_stream.replay()
-        self.result()
+        given = 0
+        for chunk in self.chat_stream.replay():
+            yield chunk
+            given += 1
+        last = self._last(given)
+        if isinstance(last, ErrorChunk):
+            raise last.error.with_traceback(None)  # raised again, it would gather the frames of every reader
 
     def _chunks(self) -> Iterator[Chunk]:
         given = 0

@@ -47,7 +47,7 @@ class TqdmHandler(StreamHandler):
         self._kind: Any = type("Bar", (tqdm,), {"monitor_interval": 0})
         self._options = {"total": expected, "unit": " tokens", **options}
         self._echo = echo
-        self._line = ""  # of the answer, what is not yet printed
+        self._line: list[str] = []  # of the answer, what is not yet printed
         self._thinks = False
         self._bar: tqdm[Any] | None = None
 
@@ -59,9 +59,11 @@ class TqdmHandler(StreamHandler):
             bar.set_postfix_str("", refresh=False)
         bar.update()
         if self._echo:
-            lines, newline, self._line = (self._line + token).rpartition("\n")
+            lines, newline, rest = token.rpartition("\n")
             if newline:
-                self._print(lines)
+                self._print("".join(self._line) + lines)
+                self._line.clear()
+            self._line.append(rest)
 
     def on_thinking(self, token: str) -> None:
         """Tell that the model thinks."""
@@ -90,8 +92,8 @@ class TqdmHandler(StreamHandler):
         self._kind.write(harmless(text) if is_terminal(sys.stdout) else text)
 
     def _end(self, told: str) -> None:
-        bar, line = self._shown(), self._line
-        self._bar, self._line, self._thinks = None, "", False
+        bar, line = self._shown(), "".join(self._line)
+        self._bar, self._line, self._thinks = None, [], False
         try:
             bar.set_postfix_str(told, refresh=False)
             if line:

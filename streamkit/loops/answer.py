@@ -6,15 +6,13 @@ may be held back at a seam, and what one attempt cost is added to what another d
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import attrs
 
 from streamkit.errors import StreamKitError, printable
+from streamkit.forks import new_lock
 from streamkit.loops.state import StreamState
 from streamkit.types.chunks import Chunk, StepFinishChunk, TextChunk, plain_text
 from streamkit.types.messages import TextPart
@@ -46,8 +44,7 @@ class Answer:
     """An answer as it is made; the producer's thread makes it, any thread may ask for `partial`."""
 
     def __init__(self, known: StreamState) -> None:
-        self._lock = threading.Lock()  # guards what changes together: the fold, what is held, the attempts and the cost
-        self._pid = os.getpid()
+        self._lock = new_lock()  # guards what changes together: the fold, what is held, the attempts and the cost
         self._fold = Fold()
         self._held: list[TextChunk] = []
         self._made: list[_Made] = []
@@ -66,14 +63,14 @@ class Answer:
     @property
     def partial(self) -> ChatResponse:
         """All of it: what was known before, what came, and what is held back."""
-        with self._steady():
+        with self._lock:
             response, held = self._response(), "".join([chunk.content for chunk in self._held])
         return _with_text(response, held) if held else response
 
     @property
     def passed(self) -> ChatResponse:
         """The same without what is held back."""
-        with self._steady():
+        with self._lock:
             return self._response()
 
     @property
@@ -103,10 +100,6 @@ class Answer:
     def is_first(self) -> bool:
         """Whether the running attempt is the first ever, so that its chunks are the stream's."""
         return [made.mode for made in self._made] == ["first"]
-
-    def _steady(self) -> AbstractContextManager[object]:
-        """Have nothing change meanwhile. In a forked child nothing can, and the lock may have been copied as held."""
-        return self._lock if self._pid == os.getpid() else nullcontext()
 
     def _response(self) -> ChatResponse:
         response = self._fold.response(complete=self._complete)

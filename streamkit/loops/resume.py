@@ -103,6 +103,7 @@ class ResumeLoop:
                     raise
                 attempt = self._attempt
                 error = (attempt.ended() if attempt is not None else None) or e  # what it met was that one's doing
+                without_frames(error)  # of this generator, too, which would hold it, and with it the connection
             finally:
                 self._attempt = None
             self._answer.fail(error)

@@ -123,7 +123,8 @@ class Repeats:
         while at >= 0:
             starts.append(at)
             at = self._known.find(text[0], at + 1)
-        self._starts = [start for start in starts if self._is_long(start)]
+        rhythms = _rhythms(self._known[first:])
+        self._starts = [start for start in starts if self._is_long(start) and start - first not in rhythms]
         self._keep(text)
 
     def _follow(self, text: str, *, gap: bool) -> None:
@@ -171,7 +172,7 @@ class Repeats:
     def _is_safe(self, start: int) -> bool:
         """Whether it is no rhythm of the text's own, which may well go on."""
         text = self._known[start:]
-        if _period(text) * 3 <= len(text) * 2:
+        if 0 in _rhythms(text):
             return False
         return (
             self._is_glued(start) or self._known.find(text, max(0, len(self._known) - WINDOW), len(self._known) - 1) < 0
@@ -210,13 +211,14 @@ def _position(text: str, length: int) -> int:
     return len(text)
 
 
-def _period(text: str) -> int:
-    """The length of the shortest piece that, said again and again, gives the text."""
+def _rhythms(text: str) -> set[int]:
+    """The places from which on a text says one piece again and again: one and a half times at least."""
+    backwards = text[::-1]  # its beginnings are the text's ends, and one pass finds the borders of all beginnings
     borders = [0] * len(text)
     border = 0
     for at in range(1, len(text)):
-        while border and text[at] != text[border]:
+        while border and backwards[at] != backwards[border]:
             border = borders[border - 1]
-        border += text[at] == text[border]
+        border += backwards[at] == backwards[border]
         borders[at] = border
-    return len(text) - border
+    return {len(text) - n for n, border in enumerate(borders, 1) if (n - border) * 3 <= n * 2}

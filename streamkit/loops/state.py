@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -48,6 +49,8 @@ class StreamState:
     """What these were reported to cost."""
     tool_calls: int = 0
     """Tool calls begun: an answer that has such is not continued, as a call might be made twice."""
+    complete: bool = False
+    """Whether it is whole: then there is nothing to go on with."""
 
     @classmethod
     def of(cls, source: ChatResponse | StreamKitError | ChatStream) -> StreamState:
@@ -63,7 +66,7 @@ class StreamState:
             return _of_response(source.partial, attempts=source.stats.attempts, chunks=source.stats.chunks)
         if isinstance(source, ChatResponse):
             return _of_response(source)
-        raise ConfigError(f"{type(source).__name__} has no state: give a ChatStream, a ChatResponse or an error")
+        raise ConfigError(f"{type(source).__name__} has no state: give a ChatStream, a ChatResponse or an error, or load a file")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a file, whole or not at all: also if the process is killed or the power fails meanwhile.
@@ -108,6 +111,7 @@ def _of_response(response: ChatResponse, *, attempts: int = 1, chunks: int = 0) 
         attempts=made[-1]["attempt"] if made else attempts,
         usage=attrs.evolve(response.total_usage, raw={}),
         tool_calls=sum(len(step.tool_calls) for step in response.steps),
+        complete=response.complete or bool(response.finish_reason),  # it comes with the last chunk
     )
 
 
@@ -139,6 +143,7 @@ def _read(written: Any) -> StreamState:
         attempts=_count(written, "attempts"),
         usage=_usage(written["usage"]),
         tool_calls=_count(written, "tool_calls"),
+        complete=_checked({"complete": False, **written}, "complete", bool),  # an older file does not say
     )
 
 
@@ -172,5 +177,6 @@ def _replace(file: Path, data: bytes) -> None:
             os.fsync(temporary.fileno())
         os.replace(name, file)
     except BaseException:
-        os.unlink(name)
+        with contextlib.suppress(FileNotFoundError):  # Ctrl-C may come when it has just been put there
+            os.unlink(name)
         raise

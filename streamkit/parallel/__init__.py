@@ -6,7 +6,8 @@
 
 How it hangs together: `run` is what the user reads. Behind it a `batch` takes the prompts (`prompts`) one by one, has
 them asked (`workers`: own threads, or an executor; `answer`, or for other processes `errand`) when it is their turn
-(`rate_limit`), and collects the items. `checkpoint` keeps the answers in a file, `chunk_feed` merges the chunks.
+(`rate_limit`), and collects the items. `checkpoint` keeps the answers in a file, `chunk_feed` merges the chunks, and
+`announcer` tells how far it is.
 """
 
 from __future__ import annotations

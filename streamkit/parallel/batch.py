@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -20,7 +19,8 @@ from streamkit.client import ChatBuilder
 from streamkit.context import Context
 from streamkit.errors import Cancelled, ConnectionLost, StreamKitError
 from streamkit.forks import new_lock
-from streamkit.hooks import Hooks, RetryInfo, observe
+from streamkit.hooks import Hooks, RetryInfo
+from streamkit.parallel.announcer import Announcer
 from streamkit.parallel.answer import Answer, ask, failed
 from streamkit.parallel.checkpoint import Checkpoint
 from streamkit.parallel.chunk_feed import ChunkFeed
@@ -74,10 +74,8 @@ class Batch:
         self._on_error = on_error
         self._pacer = pacer
         self._checkpoint = checkpoint
-        self._on_progress = on_progress
+        self._announcer = Announcer(on_progress) if on_progress is not None else None
         self._pulling = threading.Lock()  # held while the prompts are asked for the next one, however long that takes
-        self._telling = threading.Lock()  # held while on_progress runs
-        self._news: deque[ParallelProgress | None] = deque()  # what it is still to be told; None: it was all
         self._detach: Callable[[], object] = _nothing
         self._lock = new_lock()  # guards all that follows; nothing waits under it
         self.room = threading.Condition(self._lock)
@@ -194,21 +192,30 @@ class Batch:
 
     def _pull(self) -> Task | None:
         with self._pulling:
-            if self._exhausted or self._ended or self._stops_reading():
-                return None
-            task = self._prompts.next()
+            task = None if self._exhausted or self._ended or self._stops_reading() else self._prompts.next()
             with self._lock:
                 if task is None or self._ended or self._stops_reading():
-                    self._exhausted = True
-                    return None
-                self._running[task.index] = task
-                self._note_progress()
+                    task, self._exhausted = None, True
+                else:
+                    self._running[task.index] = task
+                    self._note_progress()
+            if task is None:
+                self._prompts.drop()  # outside the lock: what a generator then does is the user's code
         self._tell()
         return task
 
     def _stops_reading(self) -> bool:
         """Whether it is stopped, and the prompts are better left alone: they may be endless, or slow."""
         return self.ctx.cancelled and not self._prompts.sized
+
+    def _note_progress(self) -> None:
+        """Note it for the observer; under the lock, so that it is told in order."""
+        if self._announcer is not None:
+            self._announcer.note(self._tally.progress(len(self), len(self._running)))
+
+    def _tell(self) -> None:
+        if self._announcer is not None:
+            self._announcer.tell()
 
     def _without_asking(self, task: Task) -> ParallelItem | None:
         try:
@@ -252,7 +259,7 @@ class Batch:
         def retried(info: RetryInfo) -> None:
             self._pacer.refused(info.error, info.delay)
 
-        settings = chat._settings  # hooks() would add it after the user's, which may be slow
+        settings = chat.settings  # hooks() would add it after the user's, which may be slow
         return attrs.evolve(chat, settings=attrs.evolve(settings, hooks=Hooks(on_retry=retried) | settings.hooks))
 
     def _opened(self, index: int, stream: ChatStream) -> None:
@@ -274,27 +281,6 @@ class Batch:
         else:
             del self._digests[item.index]
 
-    # -- progress
-
-    def _note_progress(self) -> None:
-        if self._on_progress is not None:
-            self._news.append(self._tally.progress(len(self), len(self._running)))
-
-    def _tell(self) -> None:
-        """Tell on_progress the news, one after the other, unless another thread is doing so and will find these."""
-        while self._news and self._telling.acquire(blocking=False):
-            try:
-                while self._news:
-                    news = self._news.popleft()
-                    if news is None:
-                        self._close()
-                    else:
-                        observe(self._on_progress, news)
-            except BaseException:  # SystemExit and the like: the run goes on
-                logger.exception("on_progress raised; the run goes on")
-            finally:
-                self._telling.release()
-
     # -- the end
 
     def _end_if_over(self) -> None:
@@ -309,11 +295,11 @@ class Batch:
             self._checkpoint.close()
         if self.feed is not None:
             self.feed.close(discard=self._discards())
-        if self.ctx.cancelled:
+        if self._announcer is None or self.ctx.cancelled:
             self._close()  # on_progress, which may be slow, holds nobody up
         else:
-            self._news.append(None)
-            self._tell()
+            self._announcer.note(self._close)
+            self._announcer.tell()
 
     def _close(self) -> None:
         watchdog.unwatch(self)

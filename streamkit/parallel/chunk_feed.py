@@ -74,8 +74,9 @@ class Tape:
 
     def __init__(self, index: int, cursors: tuple[Cursor, ...]) -> None:
         self._index = index
-        self._lock = new_lock()  # guards the next two; nothing waits under it
+        self._lock = new_lock()  # guards the next three; nothing waits under it
         self._chunks: list[Chunk] = []
+        self._limit = KEPT  # more than so many chunks are joined
         self._cursors = cursors
         self._chars = 0  # of text, written by the worker alone, as is the next
         self._next = 0
@@ -87,8 +88,9 @@ class Tape:
             self._chars += len(chunk.content)
         with self._lock:
             self._chunks.append(chunk)
-            if len(self._chunks) > KEPT:
+            if len(self._chunks) > self._limit:
                 self._chunks = joined(self._chunks)
+                self._limit = max(KEPT, 2 * len(self._chunks))  # some cannot be joined, and each look reads all
             cursors = self._cursors
         for cursor in cursors:
             cursor.hand((self._index, chunk))

@@ -12,6 +12,7 @@ import attrs
 from streamkit.client import ChatBuilder
 from streamkit.errors import ConfigError, printable
 from streamkit.history import messages_to_json
+from streamkit.parallel.defaults import differs
 from streamkit.types.request import ChatRequest
 
 __all__ = ["request_digest"]
@@ -30,7 +31,7 @@ def request_digest(chat: ChatBuilder) -> str:
     """
     request = chat.request
     asked = {
-        "provider": chat._client.provider.name,  # a builder shows its client to nobody else
+        "provider": chat.client.provider.name,
         "messages": messages_to_json(request.messages),
         "tools": [[tool.name, tool.description, tool.parameters] for tool in request.tools],
         **{name: value for name, value in _settings(request) if name not in _APART},
@@ -45,12 +46,9 @@ def request_digest(chat: ChatBuilder) -> str:
 def _settings(request: ChatRequest) -> Iterator[tuple[str, Any]]:
     """What is not as by default: so a setting that a later version adds leaves the digests as they are."""
     for field in attrs.fields(ChatRequest):
-        value, default = getattr(request, field.name), field.default
-        if value != (default.factory() if isinstance(default, _FACTORY) else default):
+        value = getattr(request, field.name)
+        if differs(field, value):
             yield field.name, value
-
-
-_FACTORY: Any = type(attrs.Factory(dict))
 
 
 def _written(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Errands: prompts that are asked in other processes.
 
-What travels are facts: the request, the settings, and the provider without its key, which is looked up where the
-errand arrives. A process keeps the clients that it has made of such facts, so that their connections serve again.
+What travels are facts: the request, the settings, and the client without its key, which is looked up where the errand
+arrives. A process keeps the clients that it has made of such facts, so that their connections serve again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import uuid
 import attrs
 
 from streamkit.client import Client
-from streamkit.codec import Provider
 from streamkit.context import Context
 from streamkit.errors import ConfigError, StreamKitError, printable
 from streamkit.forks import new_lock
@@ -25,7 +24,7 @@ __all__ = ["Errand", "answer_errand", "errand_of"]
 
 @attrs.frozen(kw_only=True)
 class Errand:
-    """A prompt on its way: what makes its client, its request and settings, the seconds it may take, its lifeline.
+    """A prompt on its way: its client, its request and settings (pickled), the seconds it may take, its lifeline.
 
     No two are alike: Dask would ask those that are only once, and take an answer of last hour for one of now.
     """
@@ -43,8 +42,8 @@ def errand_of(task: Task, ctx: Context, rope: Rope) -> Errand:
     assert chat is not None  # only such are asked
     tools = tuple(attrs.evolve(tool, execute=None) for tool in chat.request.tools)  # they are offered, never run
     request = attrs.evolve(chat.request, tools=tools)
-    client = _packed(_facts_of(chat._client))  # a builder shows its client and settings to nobody else
-    return Errand(client=client, chat=_packed((request, chat._settings)), seconds=ctx.remaining(), rope=rope)
+    asked = _packed((request, chat.settings))
+    return Errand(client=_packed(chat.client), chat=asked, seconds=ctx.remaining(), rope=rope)
 
 
 def answer_errand(errand: Errand) -> Answer:
@@ -56,28 +55,6 @@ def answer_errand(errand: Errand) -> Answer:
         except StreamKitError as error:  # no key here, as a rule
             return failed(error)
         return ask(chat, ctx)
-
-
-@attrs.frozen
-class _Facts:
-    """What a client is made of."""
-
-    provider: Provider
-    settings: object
-    fallback: tuple[tuple[_Facts, str], ...]
-
-    def client(self) -> Client:
-        client = Client(self.provider)
-        client._defaults = self.settings  # type: ignore[assignment]  # as `_facts_of` found them
-        client._fallback = [(facts.client(), name) for facts, name in self.fallback]
-        return client
-
-
-def _facts_of(client: Client) -> _Facts:
-    if client._transport._given is not None:
-        raise ConfigError("a client with a session of its own cannot be sent to other processes: use threads")
-    fallback = tuple((_facts_of(other), name) for other, name in client._fallback)
-    return _Facts(client.provider, client._defaults, fallback)
 
 
 def _packed(value: object) -> bytes:
@@ -94,9 +71,9 @@ _clients: dict[bytes, Client] = {}
 _clients_lock = new_lock()  # guards _clients
 
 
-def _client(facts: bytes) -> Client:
+def _client(packed: bytes) -> Client:
     """The process's client of these facts; nobody closes it."""
     with _clients_lock:
-        if facts not in _clients:
-            _clients[facts] = pickle.loads(facts).client()  # noqa: S301 - packed by our own side of the executor
-        return _clients[facts]
+        if packed not in _clients:
+            _clients[packed] = pickle.loads(packed)  # noqa: S301 - packed by our own side of the executor
+        return _clients[packed]

@@ -67,15 +67,14 @@ def context_of(rope: Rope) -> Context:
         return Context()
     with _lock:
         if rope not in _contexts:
-            _contexts[rope] = ctx = Context()
+            ctx = Context()
             try:
                 sock = socket.create_connection(("127.0.0.1", rope.port))
             except OSError:
-                del _contexts[rope]
                 ctx.cancel("the run has ended")
                 return ctx
-            thread = threading.Thread(target=_hold, args=(rope, sock, ctx), name="streamkit-lifeline", daemon=True)
-            thread.start()
+            threading.Thread(target=_hold, args=(rope, sock, ctx), name="streamkit-lifeline", daemon=True).start()
+            _contexts[rope] = ctx  # now that it is held
         return _contexts[rope]
 
 

@@ -10,6 +10,7 @@ import attrs
 
 from streamkit.errors import ConfigError, printable
 from streamkit.history import messages_from_json, messages_to_json
+from streamkit.parallel.defaults import differs
 from streamkit.types.chunks import ResponseInfoFields, Source
 from streamkit.types.messages import Message
 from streamkit.types.response import ChatResponse, Step, ToolCall, ToolResult
@@ -24,7 +25,7 @@ def response_to_json(response: ChatResponse) -> dict[str, Any]:
     What is no JSON in a provider's metadata comes out as its text, and a tuple there as a list.
     """
     bare = attrs.evolve(response, messages=())
-    written = attrs.asdict(bare, filter=_differs, value_serializer=_plain)
+    written = attrs.asdict(bare, filter=differs, value_serializer=_plain)
     if response.messages:
         written["messages"] = json.loads(messages_to_json(response.messages))
     return written
@@ -36,14 +37,6 @@ def response_from_json(written: Mapping[str, Any]) -> ChatResponse:
         return ChatResponse(**{name: _READERS.get(name, _itself)(value) for name, value in written.items()})
     except (AttributeError, KeyError, TypeError, ValueError) as e:
         raise ConfigError(f"this is no answer as response_to_json() gives it: {printable(repr(e), 200)}") from e
-
-
-def _differs(attribute: attrs.Attribute[Any], value: Any) -> bool:
-    default = attribute.default
-    return bool(value != (default.factory() if isinstance(default, _FACTORY) else default))
-
-
-_FACTORY: Any = type(attrs.Factory(dict))
 
 
 def _plain(instance: Any, attribute: Any, value: Any) -> Any:

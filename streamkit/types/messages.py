@@ -217,6 +217,13 @@ Part = TextPart | ImagePart | FilePart | ThinkingPart | ToolCallPart | ToolResul
 _PARTS = (TextPart, ImagePart, FilePart, ThinkingPart, ToolCallPart, ToolResultPart, RawPart)
 
 
+def _said(role: str, content: Any) -> Any:
+    """What somebody says, who must say something: None is mostly a name that was misspelt."""
+    if content is None:
+        raise ConfigError(f"a {role} message needs content: give text, or a list of parts")
+    return content
+
+
 def _parts(content: Any) -> tuple[Part, ...]:
     if content is None:
         return ()
@@ -279,7 +286,8 @@ class Message:
             role = "system"
         if role == "tool":
             return cls(role="tool", content=[_openai_tool_result(like)])
-        parts = list(_parts(like.get("content")))
+        content = like.get("content")
+        parts = list(_parts(_said(role, content) if role in ("system", "user") else content))
         try:
             parts += [_openai_tool_call(call) for call in like.get("tool_calls") or ()]
         except (AttributeError, KeyError, TypeError) as e:
@@ -295,12 +303,12 @@ MessageLike = Message | Mapping[str, Any]
 
 def system(text: str) -> Message:
     """Make a system message."""
-    return Message(role="system", content=text)
+    return Message(role="system", content=_said("system", text))
 
 
 def user(content: Any) -> Message:
     """Make a user message of text or parts."""
-    return Message(role="user", content=content)
+    return Message(role="user", content=_said("user", content))
 
 
 def assistant(content: Any) -> Message:

@@ -32,9 +32,10 @@ class Secret:
         return self._value
 
     def redact(self, text: str) -> str:
-        """Give `text` without the key (of "Bearer sk-…" the last word); one under four characters is left in."""
+        """Give `text` without the key (of "Bearer sk-…" the last word); one under eight is no key, but a word such as
+        "test", and is left in."""
         key = self._value.rpartition(" ")[2]
-        return text.replace(key, "[REDACTED]") if len(key) >= 4 else text
+        return text.replace(key, "[REDACTED]") if len(key) >= 8 else text
 
     def __bool__(self) -> bool:
         return bool(self._value)

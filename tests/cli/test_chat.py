@@ -142,6 +142,17 @@ def test_thinking_is_not_printed(server: ProviderServer, capsys: pytest.CaptureF
     assert "Hello\n" == capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("finish", "said"), [("length", "[Stopped at the token limit]\n"), ("stop", "")])
+def test_the_token_limit_is_told(
+    server: ProviderServer, capsys: pytest.CaptureFixture[str], finish: str, said: str
+) -> None:
+    """A text that ends in the middle of a sentence did so for a reason."""
+    server.reply(*chat_answer("Once upon", finish=finish))
+
+    assert 0 == main(["chat", "hi"])
+    assert ("Once upon\n", said) == capsys.readouterr()
+
+
 @pytest.mark.parametrize("option", ["--no-stream", "--usage"])
 def test_a_refusal_is_told(server: ProviderServer, capsys: pytest.CaptureFixture[str], option: str) -> None:
     """An error answer of the provider is code 2, its message on stderr."""

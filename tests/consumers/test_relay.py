@@ -177,13 +177,12 @@ def test_who_leaves_cancels(feed: Feed, how: str) -> None:
     frames = sse_events(source)
     feed.give(text("Hello"))
     next(frames)
+    if how == "closed":
+        frames.close()  # type: ignore[attr-defined]  # it is a generator
+    else:
+        del frames
+        gc.collect()
     with took(1.0):
-        if how == "closed":
-            frames.close()  # type: ignore[attr-defined]  # it is a generator
-        else:
-            del frames
-            gc.collect()
-
         assert isinstance(source.err.get(), Cancelled)
 
 

@@ -84,6 +84,7 @@ def test_after_a_silence_text_goes_at_once() -> None:
         (re.compile(r"[.!?]\s+"), ["One. Tw", "o! Three"], ["One. ", "Two! ", "Three"]),
         ("word", ["x" * 65], ["x" * 64, "x"]),
         ("line", ["x" * 5000], ["x" * 4096, "x" * 904]),
+        (re.compile(r"\d*"), ["x" * 5000], ["x" * 4096, "x" * 904]),  # it finds nothing, everywhere
     ],
 )
 def test_whole_units(by: Any, pieces: list[str], units: list[str]) -> None:

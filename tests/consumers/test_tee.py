@@ -11,9 +11,19 @@ from typing import Any
 
 import pytest
 
-from streamkit import Cancelled, Channel, ChatStream, ConfigError, Context, SlowConsumer, StreamTruncated
+from streamkit import (
+    Cancelled,
+    Channel,
+    ChatStream,
+    ConfigError,
+    Context,
+    SlowConsumer,
+    StreamKitError,
+    StreamTruncated,
+)
 from streamkit.consumers.smooth import smooth
 from streamkit.consumers.tee import stream_to_multiple, tee
+from streamkit.producer import Production
 from tests.feeding import Feed, finish, text, thinking
 from tests.loopback import took
 
@@ -273,3 +283,18 @@ def test_wrong_destinations(queues: Any, settings: dict[str, Any], says: str) ->
     """They are refused."""
     with pytest.raises(ConfigError, match=says):
         stream_to_multiple(MANY, *queues, **settings)
+
+
+def test_without_a_thread_there_are_no_copies(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the family says so, and the context keeps nothing."""
+
+    def refuse(production: Production) -> None:
+        raise RuntimeError("can't start new thread")
+
+    stream, ctx = feed.stream(), Context()
+    with monkeypatch.context() as patch, pytest.raises(StreamKitError, match="no thread can be started"):
+        patch.setattr(Production, "start", refuse)
+        stream_to_multiple(stream, queue.Queue(), ctx=ctx)
+    stream.close()
+
+    assert {} == ctx._watchers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -58,20 +58,6 @@ class WindowFailed(Exception):
 def fail() -> None:
     """Raise as a window with a bug does."""
     raise WindowFailed
-
-
-@pytest.fixture(name="server")
-def fixture_server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture(name="client")
-def fixture_client(server: ProviderServer) -> Iterator[Client]:
-    """A client of it."""
-    with client_of(server) as client:
-        yield client
 
 
 def test_an_answer_is_shown_in_order(server: ProviderServer, client: Client) -> None:

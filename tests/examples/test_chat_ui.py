@@ -6,7 +6,6 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 
 from streamkit import ChatUI, Client
 from streamkit.testing import Gate, ProviderServer, Stall, Wait, chat_answer, error_answer
-from tests.loopback import client_of
 from tests.running import EXAMPLES, run_example
 
 PATIENCE = 10.0
@@ -30,20 +28,6 @@ def fixture_example() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(name="server")
-def fixture_server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture(name="client")
-def fixture_client(server: ProviderServer) -> Iterator[Client]:
-    """A client of it."""
-    with client_of(server) as client:
-        yield client
 
 
 class Window:

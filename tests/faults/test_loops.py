@@ -546,10 +546,11 @@ def test_a_slow_observer_of_chunks(scene: Scene, client: Client) -> None:
 
 
 FORKING = """
-    import os, sys, threading
+    import os, sys, threading, warnings
     from streamkit import Client, Tool, stream_text
     from streamkit.providers import OpenAI
 
+    warnings.simplefilter("ignore", DeprecationWarning)  # since 3.12 for every fork beside threads
     reached, free = threading.Event(), threading.Event()
 
     def hold(city):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -26,21 +25,7 @@ from streamkit.loops.fallback import Fallback
 from streamkit.loops.resume import ResumeLoop
 from streamkit.retry import RetryBudget
 from streamkit.testing import Close, ProviderServer, Stall, Status, chat_answer, error_answer
-from tests.loopback import client_of, delta
-
-
-@pytest.fixture(name="server")
-def fixture_server() -> Iterator[ProviderServer]:
-    """A scripted server."""
-    with ProviderServer() as server:
-        yield server
-
-
-@pytest.fixture(name="client")
-def fixture_client(server: ProviderServer) -> Iterator[Client]:
-    """A client of it."""
-    with client_of(server) as client:
-        yield client
+from tests.loopback import delta
 
 
 class Asked:

@@ -190,6 +190,17 @@ def test_a_repetition_far_back_is_not_looked_for() -> None:
     assert text + middle == resumed(text, middle, 50)
 
 
+@pytest.mark.parametrize("rhythm", ["ha ", "a", "a b c d ", "a\n"])
+@pytest.mark.parametrize("end", ["", "  \n"])
+def test_a_rhythm_costs_linear_time(rhythm: str, end: str) -> None:
+    """A model that says one thing again and again is no burden: it may have begun a repetition anywhere."""
+    text = rhythm * (4000 // len(rhythm)) + end
+    began = time.perf_counter()
+
+    assert text + text == resumed(text, text, len(rhythm))
+    assert time.perf_counter() - began < 1.0  # 0.02 s here; to look at each place anew takes 2 to 7
+
+
 def test_it_costs_linear_time() -> None:
     """A long answer that is said again from its beginning takes no longer than reading it."""
     text = " ".join(f"{n} sheep" for n in range(20_000))

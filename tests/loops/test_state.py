@@ -27,6 +27,7 @@ from streamkit import (
 )
 from streamkit.loops import state as state_module
 from streamkit.testing import Gate, ProviderServer, Status, Wait
+from tests.feeding import Feed, finish, text
 from tests.loopback import client_of, delta
 
 STATE = StreamState(
@@ -212,6 +213,22 @@ def test_a_place_that_cannot_be_written_or_read(tmp_path: Path) -> None:
         StreamState.load(tmp_path)
 
 
+def test_ctrl_c_just_after_the_saving_is_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new file is there, and no other error takes the interrupt's place."""
+    file = tmp_path / "state.json"
+    replace = os.replace
+
+    def interrupted(old: str, new: Path) -> None:
+        replace(old, new)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(state_module.os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        STATE.save(file)
+
+    assert STATE == StreamState.load(file)
+
+
 def test_a_failure_while_saving_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What had been saved stays readable, and nothing else is left behind."""
     file = tmp_path / "state.json"
@@ -226,3 +243,32 @@ def test_a_failure_while_saving_leaves_the_old_file(tmp_path: Path, monkeypatch:
 
     assert STATE == StreamState.load(file)
     assert ["state.json"] == os.listdir(tmp_path)
+
+
+def test_a_whole_answer_says_so(tmp_path: Path) -> None:
+    """Also where it was saved with the last chunk, before the stream had ended; and where it is read back."""
+    with Feed() as feed:
+        stream = feed.stream()
+        feed.give(text("The fox.", 0))
+        stream.ch.get()
+        begun = StreamState.of(stream)
+        feed.give(finish(1))
+        stream.ch.get()
+        last = StreamState.of(stream)
+        feed.end()
+        stream.result()
+    last.save(tmp_path / "state.json")
+
+    assert [False, True, True] == [state.complete for state in (begun, last, StreamState.of(stream))]
+    assert StreamState.load(tmp_path / "state.json").complete
+
+
+def test_a_file_that_does_not_say_whether_it_is_whole(tmp_path: Path) -> None:
+    """It is of a version that did not know, and saved what was cut."""
+    path = tmp_path / "state.json"
+    StreamState(partial_content="The").save(path)
+    written = json.loads(path.read_text(encoding="utf-8"))
+    del written["complete"]
+    path.write_text(json.dumps(written), encoding="utf-8")
+
+    assert not StreamState.load(path).complete

@@ -122,14 +122,18 @@ def test_without_prompts_it_ends_at_once() -> None:
 
 
 def test_a_cancelled_generator_is_read_no_further() -> None:
-    """It may be endless; a prompt that it gives too late is dropped."""
+    """It may be endless; a prompt that it gives too late is dropped, and the generator closed."""
     ctx = Context()
+    closed: list[str] = []
 
     def endless() -> Iterator[str]:
-        yield "a"
-        ctx.cancel()
-        while True:
-            yield "b"
+        try:
+            yield "a"
+            ctx.cancel()
+            while True:
+                yield "b"
+        finally:
+            closed.append("closed")
 
     batch = batch_of(endless(), ctx=ctx)
     first = taken(batch)
@@ -139,6 +143,7 @@ def test_a_cancelled_generator_is_read_no_further() -> None:
     assert None is nothing_more
     assert batch.items.closed
     assert 1 == len(batch.items.log or ())
+    assert ["closed"] == closed
 
 
 def test_giving_up_ends_it() -> None:

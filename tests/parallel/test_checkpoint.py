@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +21,6 @@ from streamkit.types import ChatResponse
 from tests.echoing import EchoServer, echo
 
 HEAD = b'{"streamkit": "parallel checkpoint", "version": 1}\n'
-
-
-@pytest.fixture(name="server")
-def fixture_server() -> Iterator[EchoServer]:
-    """A server that echoes."""
-    with EchoServer() as server:
-        yield server
-
-
-@pytest.fixture(name="client")
-def fixture_client(server: EchoServer) -> Iterator[Client]:
-    """A client of it."""
-    with server.client() as client:
-        yield client
 
 
 @pytest.fixture(name="path")

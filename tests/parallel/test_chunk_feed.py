@@ -103,6 +103,24 @@ def test_a_long_tape_is_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [1, 8] == count[1:]
 
 
+def test_chunks_that_cannot_be_joined_are_looked_at_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With metadata each stays alone: the tape grows, and is read again only when it is twice as long."""
+    monkeypatch.setattr(chunk_feed, "KEPT", 10)
+    read: list[int] = []
+
+    def noted(chunks: list[Chunk]) -> list[Chunk]:
+        read.append(len(chunks))
+        return joined(chunks)
+
+    monkeypatch.setattr(chunk_feed, "joined", noted)
+    tape = ChunkFeed().tape(0)
+    for number in range(200):
+        tape.add(TextChunk(content="x", index=number, metadata={"logprobs": [number]}))
+
+    assert [11, 23, 47, 95, 191] == read
+    assert 200 == len(tape)
+
+
 def test_a_slow_reader_holds_the_writer_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """When as many chunks lie unread as may; reading frees the writer."""
     monkeypatch.setattr(chunk_feed, "BUFFER", 4)

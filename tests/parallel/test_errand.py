@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
 
 import pytest
 import requests
@@ -20,13 +19,14 @@ from streamkit import (
     Tool,
     Unauthorized,
 )
-from streamkit.parallel import errand as errand_module
 from streamkit.parallel.answer import Answer
 from streamkit.parallel.errand import Errand, answer_errand, errand_of
 from streamkit.parallel.lifeline import Lifeline, Rope, context_of
 from streamkit.parallel.prompts import Task
 from streamkit.providers import OpenAI
 from tests.echoing import EchoServer, echo
+
+pytestmark = pytest.mark.usefixtures("errands")
 
 NO_LINE = Rope("elsewhere", 1)
 SEEN: list[str] = []
@@ -35,17 +35,6 @@ SEEN: list[str] = []
 def see(info: object) -> None:
     """Note a request: a function of a module, which pickles by its name."""
     SEEN.append(type(info).__name__)
-
-
-@pytest.fixture(name="server")
-def fixture_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EchoServer]:
-    """A server that echoes; the environment has a key for it."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-worker")
-    monkeypatch.setattr(errand_module, "_clients", made := {})
-    with EchoServer() as server:
-        yield server
-        for client in made.values():
-            client.close()
 
 
 def packed(chat: ChatBuilder, ctx: Context | None = None, rope: Rope = NO_LINE) -> bytes:

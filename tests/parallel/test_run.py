@@ -41,20 +41,6 @@ from tests.echoing import EchoServer, echo
 PROMPTS = [f"p{number}" for number in range(30)]
 
 
-@pytest.fixture(name="server")
-def fixture_server() -> Iterator[EchoServer]:
-    """A server that echoes."""
-    with EchoServer() as server:
-        yield server
-
-
-@pytest.fixture(name="client")
-def fixture_client(server: EchoServer) -> Iterator[Client]:
-    """A client of it."""
-    with server.client() as client:
-        yield client
-
-
 # ---------------------------------------------------------------- items
 
 

@@ -16,29 +16,12 @@ from typing import Any
 import pytest
 
 from streamkit import BadRequest, Cancelled, Client, ConfigError, Context, RateLimit, StreamKitError, stream_parallel
-from streamkit.parallel import errand as errand_module
 from streamkit.parallel.workers import shares_memory
 from tests.echoing import EchoServer, echo
 
+pytestmark = pytest.mark.usefixtures("errands")
+
 PROMPTS = [f"p{number}" for number in range(20)]
-
-
-@pytest.fixture(name="server")
-def fixture_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EchoServer]:
-    """A server that echoes; the environment has a key for it."""
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-worker")
-    monkeypatch.setattr(errand_module, "_clients", made := {})
-    with EchoServer() as server:
-        yield server
-        for client in made.values():
-            client.close()
-
-
-@pytest.fixture(name="client")
-def fixture_client(server: EchoServer) -> Iterator[Client]:
-    """A client of it."""
-    with server.client() as client:
-        yield client
 
 
 class Elsewhere(Executor):

@@ -218,6 +218,8 @@ def test_dict_messages(like: Any, expected: Message) -> None:
             {"role": "tool", "tool_call_id": "c", "content": [{"type": "input_file", "file_url": "u"}]},
             "text and images only",
         ),
+        ({"role": "user", "contnt": "Hi"}, "a user message needs content: give text, or a list of parts"),
+        ({"role": "system", "content": None}, "a system message needs content"),
         ({"role": "assistant", "tool_calls": [{"id": "c"}]}, "tool call .* not complete"),
         ({"role": "assistant", "tool_calls": 5}, "tool call .* not complete"),
         ({"role": "tool", "content": "out"}, "needs the tool_call_id"),

@@ -85,7 +85,7 @@ def test_what_no_header_can_carry(value: Any, says: str) -> None:
         (KEY, f"bad key {KEY}!", "bad key [REDACTED]!"),
         (f"Bearer {KEY}", f"bad key {KEY}!", "bad key [REDACTED]!"),
         (f"Bearer {KEY}", f"you sent Bearer {KEY}", "you sent Bearer [REDACTED]"),
-        ("abc", "abcdef", "abcdef"),
+        ("test", "test_error: the latest of the tests", "test_error: the latest of the tests"),
         ("", "text", "text"),
     ],
 )
