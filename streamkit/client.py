@@ -14,7 +14,7 @@ import attrs
 from streamkit.call import Call
 from streamkit.codec import Capabilities, Model, Provider
 from streamkit.context import Context
-from streamkit.errors import ConfigError, printable
+from streamkit.errors import ConfigError, printable, require
 from streamkit.forks import new_lock
 from streamkit.hooks import Hooks
 from streamkit.loops.fallback import Fallback
@@ -62,16 +62,16 @@ class Client:
         accumulate: bool = True,
         fallback: Sequence[Model | str] = (),
     ) -> None:
-        if not hasattr(provider, "codec"):
+        if isinstance(provider, type) or not hasattr(provider, "codec"):
             raise ConfigError(f"{provider!r} is no provider: give one of streamkit.providers, such as OpenAI()")
         from streamkit.transport.session import Transport  # here, because it imports requests
 
         self.provider = provider
         self._defaults = _Settings(
-            retry_policy=retry_policy or RetryPolicy(),
-            timeouts=timeouts or Timeouts(),
-            limits=limits or Limits(),
-            hooks=hooks or Hooks(),
+            retry_policy=RetryPolicy() if retry_policy is None else retry_policy,
+            timeouts=Timeouts() if timeouts is None else timeouts,
+            limits=Limits() if limits is None else limits,
+            hooks=Hooks() if hooks is None else hooks,
             buffer=buffer,
             accumulate=accumulate,
         )
@@ -192,6 +192,13 @@ class _Settings:
     hooks: Hooks
     buffer: int
     accumulate: bool
+
+    def __attrs_post_init__(self) -> None:
+        require("retry_policy", self.retry_policy, RetryPolicy, "give one, such as RetryPolicy(max_retries=5)")
+        require("timeouts", self.timeouts, Timeouts, "give Timeouts, such as Timeouts(total=30)")
+        require("limits", self.limits, Limits, "give Limits, such as Limits(response=10_000_000)")
+        require("hooks", self.hooks, Hooks, "give Hooks, such as Hooks(on_chunk=print)")
+        require("buffer", self.buffer, int, "give a number of chunks, 0 for no bound")
 
 
 @attrs.frozen(kw_only=True)
@@ -342,6 +349,7 @@ class ChatBuilder:
 
     def hooks(self, hooks: Hooks) -> ChatBuilder:
         """Add observers to the client's own."""
+        require("hooks", hooks, Hooks, "give Hooks, such as Hooks(on_chunk=print)")
         return self._set(hooks=self._settings.hooks | hooks)
 
     # -- asking

@@ -10,7 +10,7 @@ import attrs
 from streamkit.client import ChatBuilder
 from streamkit.consumers.text import TextStream
 from streamkit.context import Context
-from streamkit.errors import ConfigError
+from streamkit.errors import ConfigError, require
 from streamkit.forks import new_lock
 from streamkit.generate import text_stream
 from streamkit.history import messages_from_json, messages_to_json
@@ -45,6 +45,9 @@ class Conversation:
     def __init__(self, chat: ChatBuilder, *, on_failure: OnFailure = "rollback", trim: Trim | None = None) -> None:
         if on_failure not in ("rollback", "keep"):
             raise ConfigError(f"on_failure={on_failure!r}: use 'rollback' or 'keep'")
+        require("chat", chat, ChatBuilder, 'give a request, such as client.chat("gpt-4o").system("Be brief.")')
+        if trim is not None and not callable(trim):
+            raise ConfigError(f"trim={trim!r}: give a function that takes the messages and gives those to send")
         self._chat = chat.accumulate(True)  # what is answered enters the history
         self._on_failure = on_failure
         self._trim = trim

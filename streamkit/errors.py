@@ -67,6 +67,7 @@ __all__ = [
     "TransportError",
     "Unauthorized",
     "printable",
+    "require",
     "without_frames",
 ]
 
@@ -83,6 +84,12 @@ def printable(text: str, limit: int = MAX_MESSAGE) -> str:
     if not shown.isprintable():
         shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
     return shown if len(text) <= limit >= len(shown) else shown[:limit] + "…"
+
+
+def require(name: str, value: object, kind: type | tuple[type, ...], instead: str) -> None:
+    """Raise `ConfigError` where an argument is of no such kind: what it would break later would not name it."""
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name}={printable(repr(value), 60)}: {instead}")
 
 
 def without_frames(error: BaseException) -> None:

@@ -13,12 +13,12 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, Protocol, TypeVar
 
 from streamkit.channel import Channel, Outcome, Pipe
 from streamkit.context import Context
-from streamkit.errors import Cancelled, ChannelClosed, StreamKitError
+from streamkit.errors import Cancelled, ChannelClosed, StreamKitError, require
 from streamkit.hooks import Hooks
 from streamkit.producer import Production
 from streamkit.run import Joinable, Run, Source, Upstream, fill, on_a_thread
@@ -86,6 +86,7 @@ def start_stream(
     `made_of` is the stream that this one reads: its outcome is this one's, too, and it ends when this one does. With
     `drains` a cancel ends only that one, so that what had come still passes.
     """
+    require("ctx", ctx, (Context, NoneType), "give a Context, such as Context(timeout=30)")
     run = Run(
         Pipe(0 if logs else buffer, logs=logs),  # who reads the log alone must not be held up by what lies in `ch`
         ctx=ctx,

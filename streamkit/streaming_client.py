@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from types import NoneType
 from typing import TYPE_CHECKING
 
 from streamkit.client import ChatBuilder, Client
 from streamkit.consumers.handler import AnyHandler, prefixed, stream_with_handler
 from streamkit.context import Context
-from streamkit.errors import Cancelled, ConfigError, StreamKitError
+from streamkit.errors import Cancelled, ConfigError, StreamKitError, require
 from streamkit.stream import ChatStream
 from streamkit.terminal import harmless, is_terminal, put
 from streamkit.types.response import ChatResponse
@@ -36,6 +37,7 @@ class StreamingClient:
         Raises:
             ConfigError: No client was given, and there is no key; the message says what to set.
         """
+        require("client", client, (Client, NoneType), "give a Client, and the model's name second")
         self.client = _openai() if client is None else client
         self.model = model
 

@@ -113,7 +113,7 @@ def test_the_tree_is_whole() -> None:
     defined = {cls for cls in classes if cls.__module__ == errors.__name__}
 
     assert set(TREE) == defined
-    assert sorted([cls.__name__ for cls in TREE] + ["printable", "without_frames"]) == sorted(errors.__all__)
+    assert sorted([cls.__name__ for cls in TREE] + ["printable", "require", "without_frames"]) == sorted(errors.__all__)
 
 
 @CLASSES

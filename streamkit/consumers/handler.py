@@ -140,6 +140,8 @@ _METHODS = ("on_token", "on_thinking", "on_progress", "on_complete", "on_error")
 
 
 def _check(handler: AnyHandler, every: int) -> None:
+    if isinstance(handler, type):
+        raise ConfigError(f"{handler.__name__} is a class: give one of it, as in {handler.__name__}()")
     missing = [name for name in _METHODS if not callable(getattr(handler, name, None))]
     if missing:
         raise ConfigError(

@@ -8,7 +8,7 @@ from typing import Union
 
 from streamkit.consumers.user_queue import put_newest
 from streamkit.derived import AnyStream, derived
-from streamkit.errors import ConfigError
+from streamkit.errors import ConfigError, require
 from streamkit.hooks import observe
 from streamkit.stream import ChatStream
 from streamkit.types.chunks import Chunk
@@ -33,6 +33,7 @@ def with_progress(stream: AnyStream, expected: int, progress: ProgressSink) -> C
     Raises:
         ConfigError: `progress` is neither a function nor a queue.
     """
+    require("expected", expected, int, "give a number of chunks")
     tell = _teller(progress)
     share = 1 / max(1, expected)
 

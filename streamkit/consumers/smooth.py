@@ -15,7 +15,7 @@ from typing import Literal
 import attrs
 
 from streamkit.derived import AnyStream, derived
-from streamkit.errors import ConfigError
+from streamkit.errors import ConfigError, require
 from streamkit.stream import ChatStream
 from streamkit.types.chunks import Chunk, TextChunk, ThinkingChunk
 
@@ -61,6 +61,7 @@ def smooth(
         ConfigError: `interval` or `max_delay` is negative or no number, or `by` is no unit.
     """
     for name, seconds in (("interval", interval), ("max_delay", max_delay)):
+        require(name, seconds, (int, float), "give seconds")
         if not 0 <= seconds < math.inf:
             raise ConfigError(f"{name}={seconds}: give seconds, 0 or more")
     units = _UNITS.get(by) if isinstance(by, str) else by

@@ -17,7 +17,7 @@ from streamkit.channel import Channel
 from streamkit.consumers.user_queue import CLOSED, put_newest
 from streamkit.context import Context
 from streamkit.derived import AnyStream, Run, divided, opened
-from streamkit.errors import ConfigError, ContextError, SlowConsumer, StreamKitError
+from streamkit.errors import ConfigError, ContextError, SlowConsumer, StreamKitError, require
 from streamkit.producer import Production
 from streamkit.stream import ChatStream
 from streamkit.types.chunks import Chunk
@@ -106,6 +106,8 @@ def stream_to_multiple(
     if not destinations:
         raise ConfigError("there is no destination: give one queue or more")
     _check(on_full)
+    for destination in destinations:
+        require("destination", destination, queue.Queue, "give a Channel or a queue.Queue")
     other = opened(stream)
     copy = _Copy(other, [_Destination(queue_, on_full) for queue_ in destinations])
     detach = ctx.on_cancel(lambda: other.cancel("the context of its copies has ended")) if ctx is not None else None

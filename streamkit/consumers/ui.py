@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from streamkit.context import Context
 from streamkit.derived import Opens
-from streamkit.errors import Cancelled, StreamKitError
+from streamkit.errors import Cancelled, ConfigError, StreamKitError
 from streamkit.stream import ChatStream
 from streamkit.types.response import ChatResponse
 
@@ -44,6 +44,8 @@ def drive_ui(chat: Opens, ui: ChatUI, *, ctx: Context | None = None) -> Any:
     of all steps, and not shown where the provider reports none. Thinking is not shown. Blocks to the end: run it on a
     thread of its own, and let the window's methods hand over to the window's thread.
     """
+    if not isinstance(ui, ChatUI):
+        raise ConfigError(f"{type(ui).__name__} is no window: it needs the five methods of ChatUI")
     try:
         ui.show_typing_indicator(True)
         try:

@@ -66,7 +66,9 @@ class StreamState:
             return _of_response(source.partial, attempts=source.stats.attempts, chunks=source.stats.chunks)
         if isinstance(source, ChatResponse):
             return _of_response(source)
-        raise ConfigError(f"{type(source).__name__} has no state: give a ChatStream, a ChatResponse or an error, or load a file")
+        raise ConfigError(
+            f"{type(source).__name__} has no state: give a ChatStream, a ChatResponse or an error, or load a file"
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a file, whole or not at all: also if the process is killed or the power fails meanwhile.

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from os import PathLike
-from types import TracebackType
+from types import NoneType, TracebackType
 
 from streamkit.client import ChatBuilder, Client
 from streamkit.context import Context
-from streamkit.errors import Cancelled, ConfigError, StreamKitError
+from streamkit.errors import Cancelled, ConfigError, StreamKitError, require
 from streamkit.parallel.batch import Batch, OnError
 from streamkit.parallel.checkpoint import Checkpoint
 from streamkit.parallel.chunk_feed import ChunkFeed, Cursor
@@ -74,6 +74,10 @@ def stream_parallel(
         raise ConfigError(f"max_workers={max_workers!r}: must be a whole number, 1 or more")
     if on_error not in ("collect", "raise", "cancel_rest"):
         raise ConfigError(f"on_error={on_error!r}: use 'collect', 'raise' or 'cancel_rest'")
+    require("executor", executor, (Executor, NoneType), "give a concurrent.futures.Executor")
+    require("rate_limit", rate_limit, (RateLimit, NoneType), "give one, such as RateLimit(requests_per_minute=60)")
+    if on_progress is not None and not callable(on_progress):
+        raise ConfigError(f"on_progress={on_progress!r}: give a function that takes a ParallelProgress")
     read = Prompts(client, prompts, model)
     saved = Checkpoint(checkpoint) if checkpoint is not None else None
     batch = Batch(

@@ -32,8 +32,10 @@ class Secret:
         return self._value
 
     def redact(self, text: str) -> str:
-        """Give `text` without the key (of "Bearer sk-…" the last word); one under eight is no key, but a word such as
-        "test", and is left in."""
+        """Give `text` without the key (of "Bearer sk-…" the last word).
+
+        One under eight characters is left in: it is no key, but a word such as "test".
+        """
         key = self._value.rpartition(" ")[2]
         return text.replace(key, "[REDACTED]") if len(key) >= 8 else text
 
