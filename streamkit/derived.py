@@ -75,7 +75,7 @@ def opening(chat: Opens, ctx: Context | None = None) -> ChatStream:
         run.answered(stream.headers, stream.request_id)
         yield from stream.ch.batches()
         run.retried(stream.stats.attempts - 1)
-        error = stream._reading_error()
+        error = stream.reading_error()
         if error is not None:
             raise error
 
@@ -119,7 +119,7 @@ def derived(
         run.waits()
         yield from transform(other)
         run.retried(other.stats.attempts - 1)
-        error = other._reading_error()
+        error = other.reading_error()
         if error is not None:
             raise error
 
@@ -149,7 +149,7 @@ def divided(
                 run.clean_up()
             if not left:
                 return
-        error = other._reading_error()
+        error = other.reading_error()
         for run in left:
             run.retried(other.stats.attempts - 1)
             run.finish() if error is None else run.fail(error)

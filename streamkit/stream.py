@@ -205,7 +205,7 @@ class ChatStream:
         `Cancelled`, too, where a cancel ends the loop before it has given all of a stream that is complete.
         """
         yield from self.ch
-        self._raise(self._reading_error())
+        self._raise(self.reading_error())
 
     def text(self) -> Iterator[str]:
         """Give the text without thinking; raise the error at the end, as a loop over the stream does.
@@ -215,7 +215,7 @@ class ChatStream:
         for chunk in self.ch:
             if chunk.type == "text" and chunk.content:
                 yield chunk.content
-        self._raise(self._reading_error())
+        self._raise(self.reading_error())
 
     def replay(self) -> Iterator[Chunk]:
         """Give the chunks from the first on, whoever else reads; for streams that keep a log (`logs`).
@@ -271,8 +271,11 @@ class ChatStream:
         state = "live" if not pipe.closed else "complete" if error is None else type(error).__name__
         return f"<ChatStream {state} chunks={self.stats.chunks}>"
 
-    def _reading_error(self) -> StreamKitError | None:
-        """The error that who has read `ch` to its end must know of: the stream's, or that he was not given all."""
+    def reading_error(self) -> StreamKitError | None:
+        """Give the error that who has read `ch` to its end must know of: the stream's, or that not all was given.
+
+        Internal. Blocks to the end of the stream.
+        """
         error = self.err.get()
         if error is None and self._run.pipe.missed:
             error = Cancelled("cancelled: the stream was complete, and this reading of it was not: ask result()")

@@ -118,7 +118,9 @@ def _print(stream: ChatStream, ctx: Context | None) -> ChatResponse:
                 put(file, shown(chunk.content))
     finally:
         put(file, "\n")
-    stream._raise(stream._reading_error())
+    error = stream.reading_error()
+    if error is not None:
+        raise error.with_traceback(None)
     response = stream.result()
     ended = ctx.error() if ctx is not None else None
     if isinstance(ended, Cancelled):  # the provider had said all, but not all of it was printed

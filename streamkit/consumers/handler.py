@@ -225,7 +225,7 @@ def _outcome(stream: ChatStream, ctx: Context | None, was_open: bool) -> StreamK
     A cancel ends the reading also when the provider had said all: the handler has not been told all then. So does the
     deadline of a context that the stream knows nothing of, as it was open already.
     """
-    error = stream._reading_error()
+    error = stream.reading_error()
     ended = ctx.error() if ctx is not None else None
     cut = isinstance(error, Cancelled) or (error is None and (was_open or isinstance(ended, Cancelled)))
     if ended is None or not cut:

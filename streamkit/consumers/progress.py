@@ -47,7 +47,7 @@ def with_progress(stream: AnyStream, expected: int, progress: ProgressSink) -> C
                     told = fraction
                     tell(fraction)
             yield batch
-        if other._reading_error() is None:
+        if other.reading_error() is None:
             tell(1.0)
 
     return derived(stream, transform, name="progress")

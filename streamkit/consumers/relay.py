@@ -126,7 +126,7 @@ def _events(batch: list[Chunk], *, thinking: bool) -> Iterator[StreamEvent]:
 
 
 def _last(stream: ChatStream) -> StreamEvent:
-    error = stream._reading_error()
+    error = stream.reading_error()
     if error is not None:
         return StreamEvent(type="error", content=str(error))
     usage = stream.result().total_usage

@@ -66,7 +66,7 @@ def _show(stream: ChatStream, ui: ChatUI, ctx: Context | None) -> Any:
     for chunk in stream.ch:
         if chunk.type == "text" and chunk.content:
             ui.append_text(chunk.content)
-    error = stream._reading_error()
+    error = stream.reading_error()
     ended = ctx.error() if ctx is not None else None
     if error is None and isinstance(ended, Cancelled):  # the provider had said all, but not all of it was shown
         ended.partial = stream.partial
