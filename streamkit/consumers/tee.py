@@ -9,8 +9,11 @@ import contextlib
 import functools
 import logging
 import queue
+import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from streamkit.channel import Channel
@@ -27,7 +30,10 @@ __all__ = ["OnFull", "stream_to_multiple", "tee"]
 logger = logging.getLogger("streamkit")
 
 _PATIENCE = 0.2
-"""Seconds that are waited once for a reader that is behind."""
+"""Seconds that are waited at once for a reader that is full."""
+
+_PATIENCE_IN_ALL = 1.0
+"""Seconds that it is waited for in all, but for a tenth of the time beside."""
 
 _LOOK_AGAIN = 0.1
 """Seconds after which a queue that is waited for is looked at again: it may have been dropped, the stream cancelled."""
@@ -49,7 +55,7 @@ def tee(stream: AnyStream, n: int = 2, *, buffer: int = 10_000, on_full: OnFull 
     if n < 1:
         raise ConfigError(f"n={n}: a stream is divided into at least one")
     _check(on_full)
-    return divided(stream, _deliver if on_full == "block" else _Patience(on_full).hand, n, name="tee", buffer=buffer)
+    return divided(stream, _deliver if on_full == "block" else _Hand(on_full).to, n, name="tee", buffer=buffer)
 
 
 def _check(on_full: str) -> None:
@@ -62,25 +68,51 @@ def _deliver(branch: Run, batch: list[Chunk]) -> bool:
 
 
 class _Patience:
-    """Hands chunks to branches that must not hold each other up.
+    """How long a reader that is full is waited for, while others wait with it.
 
-    One that is full may just not have had its turn, as what comes at once may be more than it holds. So it is waited
-    for, for a moment; but not again before it has caught up, or it would slow the others down to its own pace.
+    It may just not have had its turn, as what comes at once may be more than it holds. So it is waited for, for a
+    moment; but not again before it has caught up, nor for more than a tenth of the time in the long run: else a slow
+    one would slow the others down to its own pace.
     """
+
+    def __init__(self) -> None:
+        self.behind = False
+        self._began = time.monotonic()
+        self._spent = 0.0
+
+    def wait(self) -> float:
+        """Give the seconds that it may be waited for now."""
+        left = _PATIENCE_IN_ALL + (time.monotonic() - self._began) / 10 - self._spent
+        return 0.0 if self.behind else max(0.0, min(_PATIENCE, left))
+
+    @contextmanager
+    def spending(self) -> Iterator[float]:
+        """Give the same, and count what is spent of it."""
+        began = time.monotonic()
+        try:
+            yield self.wait()
+        finally:
+            self._spent += time.monotonic() - began
+
+
+class _Hand:
+    """Hands chunks to branches that must not hold each other up."""
 
     def __init__(self, on_full: OnFull) -> None:
         self._ends = on_full == "raise"
-        self._behind: set[int] = set()  # ids of branches
+        self._with: defaultdict[int, _Patience] = defaultdict(_Patience)  # by the ids of branches
 
-    def hand(self, branch: Run, batch: list[Chunk]) -> bool:
+    def to(self, branch: Run, batch: list[Chunk]) -> bool:
         """Hand them over; False when the branch has ended."""
-        room = branch.pipe.room(len(batch), 0.0 if id(branch) in self._behind else _PATIENCE)
+        patience = self._with[id(branch)]
+        with patience.spending() as seconds:
+            room = branch.pipe.room(len(batch), seconds)
         delivered = branch.deliver(batch[:room])
         if room == len(batch):
             if branch.pipe.room(len(batch), 0.0) == len(batch):
-                self._behind.discard(id(branch))
+                patience.behind = False
             return delivered
-        self._behind.add(id(branch))
+        patience.behind = True
         branch.stats.dropped += len(batch) - room
         if self._ends:
             behind = f"the reader of this branch is {branch.pipe.bound} chunks behind"
@@ -152,8 +184,7 @@ class _Destination:
     def __init__(self, queue_: queue.Queue[Any], on_full: OnFull) -> None:
         self._queue = weakref.ref(queue_)
         self._on_full = on_full
-        self._wait = _LOOK_AGAIN if on_full == "block" else _PATIENCE
-        self._behind = False
+        self._patience = _Patience()
 
     def put(self, text: str, is_cancelled: Callable[[], bool]) -> bool:
         """Copy a text; False when the destination no longer counts."""
@@ -192,16 +223,27 @@ class _Destination:
                 if queue_ is not None:
                     put_newest(queue_, None)
 
+    def _put(self, queue_: queue.Queue[Any], item: str | None, *, at_once: bool) -> None:
+        if at_once or self._on_full == "block":
+            queue_.put(item, timeout=0.0 if at_once else _LOOK_AGAIN)
+            return
+        try:
+            with self._patience.spending() as seconds:
+                queue_.put(item, timeout=seconds)
+        except queue.Full:
+            self._patience.behind = True
+            raise
+        if 2 * queue_.qsize() <= queue_.maxsize:
+            self._patience.behind = False
+
     def _offer(self, item: str | None, is_cancelled: Callable[[], bool]) -> bool:
         """Put it, waiting where that is wanted; False when it could not be put."""
         while (queue_ := self._queue()) is not None:
             if is_cancelled() and isinstance(queue_, Channel):
                 queue_._pipe.lift()  # nobody is waited for any more, and what had come is not lost by that
             with contextlib.suppress(queue.Full):
-                queue_.put(item, timeout=0.0 if self._behind or is_cancelled() else self._wait)
-                self._behind = False
+                self._put(queue_, item, at_once=is_cancelled())
                 return True
-            self._behind = self._on_full != "block"
             if self._on_full != "block" or is_cancelled():
                 return False
             del queue_  # for a moment nobody may hold it

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,7 +23,7 @@ from streamkit import (
     StreamTruncated,
 )
 from streamkit.consumers.smooth import smooth
-from streamkit.consumers.tee import stream_to_multiple, tee
+from streamkit.consumers.tee import _Patience, stream_to_multiple, tee
 from streamkit.producer import Production
 from tests.feeding import Feed, finish, text, thinking
 from tests.loopback import took
@@ -130,6 +131,50 @@ def test_a_reader_that_is_behind_is_ended() -> None:
     assert "10 chunks behind: read faster, or allow more with buffer=..." in str(error)
     assert error.partial is not None
     assert error.partial.text.startswith("0123")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("copies", [False, True], ids=["tee", "stream_to_multiple"])
+def test_a_slow_reader_does_not_set_the_pace(copies: bool) -> None:
+    """It reads on all the time, a hundredth as fast: what is waited for it in all is bounded."""
+    stop = threading.Event()
+
+    def slowly(take: Callable[[], object]) -> None:
+        with contextlib.suppress(queue.Empty):
+            while not stop.wait(0.02):
+                take()
+
+    if copies:
+        slow_copy: queue.Queue[str | None] = queue.Queue(4)
+        fast: Any = Channel()
+        take: Callable[[], object] = lambda: slow_copy.get(timeout=5)  # noqa: E731
+        stream_to_multiple(MANY, slow_copy, fast, on_full="drop")
+    else:
+        slow, branch = tee(MANY, buffer=4, on_full="drop")
+        fast, take = branch.ch, lambda: slow.ch.get(timeout=5)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(slowly, take)
+        with took(4.0):
+            assert 2_000 == len(list(fast))
+        stop.set()
+
+
+def test_patience_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fifth of a second at once, a second in all, and a tenth of the time beside."""
+    now = [100.0]
+    monkeypatch.setattr("streamkit.consumers.tee.time.monotonic", lambda: now[0])
+    patience = _Patience()
+    given = []
+    for _ in range(6):
+        with patience.spending() as seconds:
+            given.append(round(seconds, 3))
+            now[0] += seconds
+    now[0] += 5.0
+
+    assert [0.2, 0.2, 0.2, 0.2, 0.2, 0.1] == given
+    assert 0.2 == patience.wait()
+    patience.behind = True
+    assert 0.0 == patience.wait()
 
 
 def test_a_branch_that_waits_for_its_outcome_is_not_behind() -> None:
