@@ -244,7 +244,7 @@ class _Destination:
             with contextlib.suppress(queue.Full):
                 self._put(queue_, item, at_once=is_cancelled())
                 return True
-            if self._on_full != "block" or is_cancelled():
+            if self._on_full != "block" or (is_cancelled() and not isinstance(queue_, Channel)):
                 return False
             del queue_  # for a moment nobody may hold it
         return False

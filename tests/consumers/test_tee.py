@@ -23,7 +23,7 @@ from streamkit import (
     StreamTruncated,
 )
 from streamkit.consumers.smooth import smooth
-from streamkit.consumers.tee import _Patience, stream_to_multiple, tee
+from streamkit.consumers.tee import _Destination, _Patience, stream_to_multiple, tee
 from streamkit.producer import Production
 from tests.feeding import Feed, finish, text, thinking
 from tests.loopback import took
@@ -343,3 +343,21 @@ def test_without_a_thread_there_are_no_copies(feed: Feed, monkeypatch: pytest.Mo
     stream.close()
 
     assert {} == ctx._watchers
+
+
+def test_what_waits_for_room_when_the_stream_is_cancelled() -> None:
+    """A channel gets it all the same: the cancel may come in the middle of the wait."""
+    cancelled = threading.Event()
+
+    class Late(Channel[str]):
+        def put(self, item: str, block: bool = True, timeout: float | None = None) -> None:
+            if not cancelled.is_set():
+                cancelled.set()
+                raise queue.Full
+            super().put(item, block, timeout)
+
+    channel = Late(1)
+    channel._pipe.items.append("first")
+
+    assert _Destination(channel, "block").put("second", cancelled.is_set)
+    assert ["first", "second"] == [channel.get(timeout=5), channel.get(timeout=5)]
