@@ -36,6 +36,9 @@ class ChatUI(Protocol):
         """Show what the answer took."""
 
 
+_METHODS = ("show_typing_indicator", "start_new_message", "append_text", "show_error", "show_token_count")
+
+
 def drive_ui(chat: Opens, ui: ChatUI, *, ctx: Context | None = None) -> Any:
     """Open an answer and show it: indicator on, open, new message, its text, token count or error, indicator off.
 
@@ -44,8 +47,9 @@ def drive_ui(chat: Opens, ui: ChatUI, *, ctx: Context | None = None) -> Any:
     of all steps, and not shown where the provider reports none. Thinking is not shown. Blocks to the end: run it on a
     thread of its own, and let the window's methods hand over to the window's thread.
     """
-    if not isinstance(ui, ChatUI):
-        raise ConfigError(f"{type(ui).__name__} is no window: it needs the five methods of ChatUI")
+    missing = [name for name in _METHODS if not callable(getattr(ui, name, None))]
+    if missing:
+        raise ConfigError(f"{type(ui).__name__} is no window: it needs the methods of ChatUI, and has no {missing[0]}")
     try:
         ui.show_typing_indicator(True)
         try:

@@ -544,7 +544,8 @@ def test_a_fork_in_the_middle(server: ProviderServer) -> None:
     """The child's copies say that they have ended, and do not end the parent's."""
     server.reply(chat_answer("one ", "two "))
     program = """
-    import os
+    import os, warnings
+    warnings.simplefilter("ignore", DeprecationWarning)  # since 3.12 for every fork beside threads
     first = shown.ch.get()
     child = os.fork()
     if child == 0:
