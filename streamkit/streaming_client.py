@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from streamkit.client import ChatBuilder, Client
 from streamkit.consumers.handler import AnyHandler, prefixed, stream_with_handler
 from streamkit.context import Context
-from streamkit.errors import Cancelled, ConfigError, StreamKitError, require
+from streamkit.errors import ConfigError, StreamKitError, require
 from streamkit.stream import ChatStream
 from streamkit.terminal import harmless, is_terminal, put
 from streamkit.types.response import ChatResponse
@@ -55,7 +55,7 @@ class StreamingClient:
         except StreamKitError as error:
             raise prefixed("starting stream", error) from error
         try:
-            return _print(stream, ctx)
+            return _print(stream)
         except StreamKitError as error:
             raise prefixed("streaming error", error) from error
         except BaseException:
@@ -109,7 +109,7 @@ def _openai() -> Client:
         raise ConfigError(f"{told}{error}") from error
 
 
-def _print(stream: ChatStream, ctx: Context | None) -> ChatResponse:
+def _print(stream: ChatStream) -> ChatResponse:
     file = sys.stdout
     shown = harmless if is_terminal(file) else str
     try:
@@ -122,10 +122,6 @@ def _print(stream: ChatStream, ctx: Context | None) -> ChatResponse:
     if error is not None:
         raise error.with_traceback(None)
     response = stream.result()
-    ended = ctx.error() if ctx is not None else None
-    if isinstance(ended, Cancelled):  # the provider had said all, but not all of it was printed
-        ended.partial = response
-        raise ended
     usage = response.total_usage
     counts = f"{usage.prompt_tokens} prompt, {usage.completion_tokens} completion, {usage.total_tokens} total"
     put(file, f"\n[Tokens: {counts if usage.source == 'reported' else 'not reported'}]\n")

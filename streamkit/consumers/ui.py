@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from streamkit.context import Context
 from streamkit.derived import Opens
-from streamkit.errors import Cancelled, ConfigError, StreamKitError
+from streamkit.errors import ConfigError, StreamKitError
 from streamkit.stream import ChatStream
 from streamkit.types.response import ChatResponse
 
@@ -57,7 +57,7 @@ def drive_ui(chat: Opens, ui: ChatUI, *, ctx: Context | None = None) -> Any:
         except StreamKitError as error:
             return ui.show_error(error)
         try:
-            return _show(stream, ui, ctx)
+            return _show(stream, ui)
         except BaseException:
             stream.cancel("its window raised")  # or Ctrl-C did; to a stream that has ended it is nothing
             raise
@@ -65,16 +65,12 @@ def drive_ui(chat: Opens, ui: ChatUI, *, ctx: Context | None = None) -> Any:
         ui.show_typing_indicator(False)
 
 
-def _show(stream: ChatStream, ui: ChatUI, ctx: Context | None) -> Any:
+def _show(stream: ChatStream, ui: ChatUI) -> Any:
     ui.start_new_message()
     for chunk in stream.ch:
         if chunk.type == "text" and chunk.content:
             ui.append_text(chunk.content)
     error = stream.reading_error()
-    ended = ctx.error() if ctx is not None else None
-    if error is None and isinstance(ended, Cancelled):  # the provider had said all, but not all of it was shown
-        ended.partial = stream.partial
-        error = ended
     if error is not None:
         return ui.show_error(error)
     response: ChatResponse | None = stream.final.get()
