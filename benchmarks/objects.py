@@ -163,4 +163,4 @@ def _pydantic_catalogue() -> Any:
     import pydantic
 
     item = pydantic.create_model("Item", id=(int, ...), name=(str, ...), price=(float, ...))
-    return pydantic.create_model("Catalogue", items=(list[item], ...))  # type: ignore[valid-type]
+    return pydantic.create_model("Catalogue", items=(list[item], ...))  # type: ignore[valid-type]  # a class made just now

@@ -19,6 +19,7 @@ from streamkit.local import require_wheels
 from streamkit.testing import ProviderServer
 from streamkit.watchdog import watchdog
 from tests.loopback import client_of
+from tests.sources import Gate
 
 PATIENCE = 2.0
 """Seconds that threads and sockets of a test have to end after it."""
@@ -69,6 +70,15 @@ def client(server: ProviderServer) -> Iterator[Client]:
     """A client of it."""
     with client_of(server) as client:
         yield client
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """What holds a source; opened in the end."""
+    gate = Gate()
+    yield gate
+    gate.close()
+    gate._theirs.close()
 
 
 @pytest.fixture(autouse=True)

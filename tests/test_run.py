@@ -30,16 +30,6 @@ from streamkit.watchdog import watchdog
 from tests.loopback import took
 from tests.sources import BATCHES, HELLO, Gate, giving, hello, start, start_opened, text
 
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    """What holds a source; opened in the end."""
-    gate = Gate()
-    yield gate
-    gate.close()
-    gate._theirs.close()
-
-
 # ---------------------------------------------------------------- ends from outside
 
 

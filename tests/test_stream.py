@@ -27,16 +27,6 @@ from streamkit.errors import StreamTruncated
 from streamkit.types.response import StepState
 from tests.sources import BATCHES, HELLO, Gate, finish, giving, hello, start, start_opened, text
 
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    """What holds a source; opened in the end."""
-    gate = Gate()
-    yield gate
-    gate.close()
-    gate._theirs.close()
-
-
 # ---------------------------------------------------------------- the outcome
 
 

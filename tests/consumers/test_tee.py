@@ -6,7 +6,7 @@ import contextlib
 import gc
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -139,21 +139,21 @@ def test_a_slow_reader_does_not_set_the_pace(copies: bool) -> None:
     """It reads on all the time, a hundredth as fast: what is waited for it in all is bounded."""
     stop = threading.Event()
 
-    def slowly(take: Callable[[], object]) -> None:
+    def slowly(slow_queue: queue.Queue[Any]) -> None:
         with contextlib.suppress(queue.Empty):
             while not stop.wait(0.02):
-                take()
+                slow_queue.get(timeout=5)
 
     if copies:
         slow_copy: queue.Queue[str | None] = queue.Queue(4)
         fast: Any = Channel()
-        take: Callable[[], object] = lambda: slow_copy.get(timeout=5)  # noqa: E731
+        slow_queue: queue.Queue[Any] = slow_copy
         stream_to_multiple(MANY, slow_copy, fast, on_full="drop")
     else:
         slow, branch = tee(MANY, buffer=4, on_full="drop")
-        fast, take = branch.ch, lambda: slow.ch.get(timeout=5)
+        fast, slow_queue = branch.ch, slow.ch
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(slowly, take)
+        pool.submit(slowly, slow_queue)
         with took(4.0):
             assert 2_000 == len(list(fast))
         stop.set()

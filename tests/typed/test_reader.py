@@ -135,15 +135,15 @@ def test_a_class_that_contains_itself() -> None:
 class Quoted:
     """Names itself in quotes, also where Python 3.10 does not look into."""
 
-    kids: list["Quoted"]  # noqa: UP037
-    more: "dict[str, list['Quoted']] | None"  # noqa: UP037
+    kids: list["Quoted"]  # noqa: UP037 - the quotes are what is tested
+    more: "dict[str, list['Quoted']] | None"  # noqa: UP037 - the quotes are what is tested
 
 
 @attrs.define
 class QuotesNothing:
     """Names what is nowhere."""
 
-    kids: list["Nowhere"]  # type: ignore[name-defined]  # noqa: F821, UP037
+    kids: list["Nowhere"]  # type: ignore[name-defined]  # noqa: F821, UP037 - it is meant to be nowhere
 
 
 def test_a_quoted_name_by_itself() -> None:
@@ -159,7 +159,7 @@ def test_quoted_names() -> None:
     class Inner(TypedDict):
         """In a function."""
 
-        kids: list["Inner"]  # noqa: UP037
+        kids: list["Inner"]  # noqa: UP037 - the quotes are what is tested
 
     assert Quoted([Quoted([], None)], {"a": []}) == typed(Quoted).whole(
         {"kids": [{"kids": [], "more": None}], "more": {"a": []}}, "$"
@@ -211,7 +211,7 @@ def test_a_quoted_name_in_a_generic_class() -> None:
     class Holder(Generic[T]):
         """Names its variable in quotes."""
 
-        values: list["T"]  # noqa: UP037
+        values: list["T"]  # noqa: UP037 - the quotes are what is tested
 
     assert json_schema(typed(list[int])) == json_schema(typed(Holder[int]))["properties"]["values"]
 
