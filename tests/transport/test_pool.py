@@ -83,6 +83,28 @@ def test_connections_without_a_slot_work_too(server: ProviderServer) -> None:
         assert [200, 200] == [session.post(server.url, timeout=5).status_code for _ in range(2)]
 
 
+def test_the_pool_of_the_last_request_is_given_again() -> None:
+    """Only while it is asked for in the same way, and is open: a session that was closed may go on."""
+    request = requests.Request("POST", "https://api.test/v1").prepare()
+    with new_session() as session:
+        adapter = session.get_adapter(request.url)
+
+        def pool(verify: Any, **how: Any) -> HTTPSConnectionPool:
+            return adapter.get_connection_with_tls_context(request, verify, **how)
+
+        first = pool(True)
+
+        assert pool(True) is first
+        assert pool(True, proxies={}) is first
+        assert pool(False) is not first
+        assert pool(True, proxies={"https": "http://proxy.test"}) is not first
+        assert pool(True) is first
+
+        session.close()
+
+        assert pool(True).pool is not None
+
+
 def test_a_proxied_connection_reports_the_proxys_socket(
     server: ProviderServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
