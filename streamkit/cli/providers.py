@@ -100,9 +100,11 @@ def _local(model: str | None, *, fallback: bool) -> tuple[Provider, str]:
     from streamkit.providers.local import DEFAULT_MODEL, Local
 
     if model not in (None, DEFAULT_MODEL):
+        named, colon, _ = str(model).partition(":")
+        unknown = f"{named!r} is no provider, and " if colon else ""
         raise ConfigError(
-            f"the local model is {DEFAULT_MODEL}: for {model!r} set OPENAI_API_KEY, ANTHROPIC_API_KEY or another "
-            "provider's key, and name it, as in --provider openai"
+            f"{unknown}the local model is {DEFAULT_MODEL}: for {model!r} set OPENAI_API_KEY, ANTHROPIC_API_KEY or "
+            "another provider's key, and name it, as in --provider openai"
         )
     local = Local()
     if fallback:

@@ -336,14 +336,14 @@ def test_ctrl_c_before_anything_is_asked(
 # -- a process of its own
 
 
-def start(server: ProviderServer, *args: str) -> subprocess.Popen[bytes]:
+def start(server: ProviderServer, *args: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
     """Run the command line against the scripted server."""
     env = {**os.environ, "OPENAI_API_KEY": "test", "OPENAI_BASE_URL": server.base_url}
     return subprocess.Popen(
         [sys.executable, "-m", "streamkit", "chat", *args],
         env=env,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
     )
 
@@ -375,6 +375,17 @@ def test_a_reader_that_goes_away_is_no_error(server: ProviderServer) -> None:
         said = process.stderr.read()
 
     assert (141, b"") == (process.returncode, said)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux' /dev/full")
+def test_a_full_disk_is_told(server: ProviderServer) -> None:
+    """In a line, and with code 1."""
+    server.reply(chat_answer("Hello"))
+    with open("/dev/full", "wb") as full, start(server, "hi", stdout=full.fileno()) as process:
+        _, said = process.communicate()
+
+    assert (1, b"Error: the output cannot be written: No space left on device\n") == (process.returncode, said)
 
 
 @pytest.mark.model

@@ -76,6 +76,7 @@ def test_the_choice(
         ("anthropic", None, "anthropic not configured"),
         (None, "gpt-4o", "set OPENAI_API_KEY, ANTHROPIC_API_KEY or another"),
         (None, "groq:x", "groq not configured"),
+        (None, "grok:x", "'grok' is no provider, and the local model is smollm2-135m: for 'grok:x' set OPENAI_API_KEY"),
         ("nobody", None, "unknown provider 'nobody'"),
         ("vllm", None, "vllm has no usual model: name one with -m; streamkit models --provider vllm lists them"),
         ("local", "gpt-4o", "the local model is smollm2-135m"),
