@@ -110,10 +110,11 @@ if TYPE_CHECKING:
     from streamkit.consumers.ui import ChatUI, drive_ui
     from streamkit.conversation import Conversation
     from streamkit.derived import AnyStream
-    from streamkit.generate import ObjectMode, generate_object, generate_text, stream_object, stream_text
+    from streamkit.generate import generate_object, generate_text, stream_object, stream_text
     from streamkit.graphemes import truncate
     from streamkit.loops.state import StreamState
     from streamkit.loops.tools import StepPlan
+    from streamkit.object_request import ObjectMode
     from streamkit.parallel import ParallelItem, ParallelProgress, ParallelRun, RateLimit, stream_parallel
     from streamkit.resuming import ResumeMode, resume, stream_with_retry
     from streamkit.streaming_client import StreamingClient
@@ -261,7 +262,7 @@ _HOMES = {
     "ChatUI": "consumers.ui",
     "ConsoleHandler": "consumers.console",
     "Conversation": "conversation",
-    "ObjectMode": "generate",
+    "ObjectMode": "object_request",
     "ObjectResult": "consumers.objects",
     "ObjectStream": "consumers.objects",
     "OnFull": "consumers.tee",

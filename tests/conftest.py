@@ -10,10 +10,12 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from streamkit import Client, producer, providers
+from streamkit import client as client_module
 from streamkit.errors import ConfigError
 from streamkit.local import require_wheels
 from streamkit.testing import ProviderServer
@@ -79,6 +81,16 @@ def gate() -> Iterator[Gate]:
     yield gate
     gate.close()
     gate._theirs.close()
+
+
+@pytest.fixture
+def no_shared_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The clients that the process shares are those of one test, and closed after it."""
+    clients: dict[Any, Client] = {}
+    monkeypatch.setattr(client_module, "_clients", clients)
+    yield
+    for one in clients.values():
+        one.close()
 
 
 @pytest.fixture(autouse=True)

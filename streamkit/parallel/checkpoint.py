@@ -23,7 +23,7 @@ import attrs
 from streamkit.errors import ConfigError
 from streamkit.forks import new_lock
 from streamkit.parallel.item import ParallelItem
-from streamkit.parallel.response_json import response_from_json, response_to_json
+from streamkit.response_json import response_from_json, response_to_json
 
 __all__ = ["Checkpoint"]
 

@@ -12,7 +12,7 @@ import attrs
 from streamkit.client import ChatBuilder
 from streamkit.errors import ConfigError, printable
 from streamkit.history import messages_to_json
-from streamkit.parallel.defaults import differs
+from streamkit.types.defaults import differs
 from streamkit.types.request import ChatRequest
 
 __all__ = ["request_digest"]

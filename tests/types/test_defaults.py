@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from streamkit.parallel.defaults import differs
+from streamkit.types.defaults import differs
 
 
 @attrs.frozen(kw_only=True)

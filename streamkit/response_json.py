@@ -10,8 +10,8 @@ import attrs
 
 from streamkit.errors import ConfigError, printable
 from streamkit.history import messages_from_json, messages_to_json
-from streamkit.parallel.defaults import differs
 from streamkit.types.chunks import ResponseInfoFields, Source
+from streamkit.types.defaults import differs
 from streamkit.types.messages import Message
 from streamkit.types.response import ChatResponse, Step, ToolCall, ToolResult
 from streamkit.types.usage import Usage

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streamkit import ConfigError
-from streamkit.parallel.response_json import response_from_json, response_to_json
+from streamkit.response_json import response_from_json, response_to_json
 from streamkit.types import (
     ChatResponse,
     Message,
