@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from benchmarks import cancel, large_event, latency, leak, objects, parallel, per_chunk, startup
+from benchmarks import cancel, executors, large_event, latency, leak, objects, parallel, per_chunk, startup
 from benchmarks.bench import Bench, serving
 from benchmarks.row import Row
 
@@ -26,6 +26,7 @@ FAMILIES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "startup": startup.measure,
     "latency": latency.measure,
     "parallel": parallel.measure,
+    "executors": executors.measure,
     "cancel": cancel.measure,
     "large_event": large_event.measure,
     "objects": objects.measure,

@@ -112,6 +112,8 @@ if TYPE_CHECKING:
     from streamkit.derived import AnyStream
     from streamkit.generate import generate_object, generate_text, stream_object, stream_text
     from streamkit.graphemes import truncate
+    from streamkit.integrations.kept_answers import KeptAnswers
+    from streamkit.integrations.wsgi import SSEResponse, sse_response, wsgi_app
     from streamkit.loops.state import StreamState
     from streamkit.loops.tools import StepPlan
     from streamkit.object_request import ObjectMode
@@ -156,6 +158,7 @@ __all__ = [
     "FirstChunkTimeout",
     "Hooks",
     "ImagePart",
+    "KeptAnswers",
     "Key",
     "Limits",
     "Message",
@@ -186,6 +189,7 @@ __all__ = [
     "RetriesExhausted",
     "RetryInfo",
     "RetryPolicy",
+    "SSEResponse",
     "Secret",
     "ServerError",
     "SlowConsumer",
@@ -240,6 +244,7 @@ __all__ = [
     "smooth",
     "sse_events",
     "sse_headers",
+    "sse_response",
     "step_count_is",
     "stream_object",
     "stream_parallel",
@@ -255,6 +260,7 @@ __all__ = [
     "truncate",
     "user",
     "with_progress",
+    "wsgi_app",
 ]
 
 _HOMES = {
@@ -266,12 +272,14 @@ _HOMES = {
     "ObjectResult": "consumers.objects",
     "ObjectStream": "consumers.objects",
     "OnFull": "consumers.tee",
+    "KeptAnswers": "integrations.kept_answers",
     "ParallelItem": "parallel",
     "ParallelProgress": "parallel",
     "ParallelRun": "parallel",
     "ProgressSink": "consumers.progress",
     "RateLimit": "parallel",
     "ResumeMode": "resuming",
+    "SSEResponse": "integrations.wsgi",
     "SSE_HEADERS": "consumers.relay",
     "StepPlan": "loops.tools",
     "StopWhen": "tools",
@@ -291,6 +299,7 @@ _HOMES = {
     "smooth": "consumers.smooth",
     "sse_events": "consumers.relay",
     "sse_headers": "consumers.relay",
+    "sse_response": "integrations.wsgi",
     "step_count_is": "tools",
     "stream_object": "generate",
     "stream_parallel": "parallel",
@@ -303,6 +312,7 @@ _HOMES = {
     "tool": "tools",
     "truncate": "graphemes",
     "with_progress": "consumers.progress",
+    "wsgi_app": "integrations.wsgi",
 }
 
 

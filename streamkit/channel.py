@@ -263,13 +263,13 @@ class Pipe(Generic[T]):
                 return False
             return True
 
-    def wait_logged(self, at: int) -> bool:
-        """Wait until the log has an item `at`; False when it is closed and has none."""
+    def wait_logged(self, at: int, timeout: float | None = None) -> bool:
+        """Wait until the log has an item `at`; False when it is closed and has none, or when time is up first."""
         log = self.log
         assert log is not None  # asked of pipes that log only
         if len(log) <= at:
-            with self.mutex:
-                self._wait(self.logged, lambda: self.closed or len(log) > at, None, queue.Empty)
+            with self.mutex, contextlib.suppress(queue.Empty):
+                self._wait(self.logged, lambda: self.closed or len(log) > at, _until(timeout), queue.Empty)
         return len(log) > at
 
     def _wait(

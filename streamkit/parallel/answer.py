@@ -19,12 +19,18 @@ __all__ = ["Answer", "ask", "failed"]
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """What came of a request; it pickles. `headers` are those of the answer, where it opened."""
+    """What came of a request; it pickles.
+
+    `headers` are those of the answer, where it opened. One from another process carries its chunks, unless they were
+    sent ahead, and which `attempt` at the prompt it is of.
+    """
 
     response: ChatResponse | None
     error: StreamKitError | None
     elapsed: float
     headers: Mapping[str, str] = attrs.field(factory=dict)
+    chunks: tuple[Chunk, ...] = ()
+    attempt: bytes = b""
 
 
 def failed(error: StreamKitError, elapsed: float = 0.0) -> Answer:

@@ -54,11 +54,10 @@ class Batch:
         pacer: Pacer,
         checkpoint: Checkpoint | None,
         on_progress: Callable[[ParallelProgress], object] | None,
-        feed: ChunkFeed | None,
     ) -> None:
         self.ctx = (ctx or Context()).child()
         self.items: Pipe[ParallelItem] = Pipe(logs=True)
-        self.feed = feed
+        self.feed = ChunkFeed()
         self.failure: StreamKitError | None = None
         """The first error, in time."""
         self.stopped_by_failure = False
@@ -240,17 +239,16 @@ class Batch:
 
     def _ask(self, task: Task) -> Answer:
         assert task.chat is not None  # only such are asked
-        tape = self.feed.tape(task.index) if self.feed is not None else None
+        tape = self.feed.tape(task.index)
         answer = ask(
             self._observed(task.chat),
             self.ctx,
             opened=lambda stream: self._opened(task.index, stream),
-            chunk=tape.add if tape is not None else None,
+            chunk=tape.add,
         )
-        if self.feed is not None and tape is not None:
-            if answer.response is not None:
-                tape.complete(answer.response.text)
-            self.feed.end(tape)
+        if answer.response is not None:
+            tape.complete(answer.response.text)
+        self.feed.end(tape)
         return answer
 
     def _observed(self, chat: ChatBuilder) -> ChatBuilder:
@@ -293,8 +291,7 @@ class Batch:
         self.on_end()
         if self._checkpoint is not None:
             self._checkpoint.close()
-        if self.feed is not None:
-            self.feed.close(discard=self._discards())
+        self.feed.close(discard=self._discards())
         if self._announcer is None or self.ctx.cancelled:
             self._close()  # on_progress, which may be slow, holds nobody up
         else:
@@ -314,16 +311,15 @@ class Batch:
 
     def alert(self) -> None:
         """The context is being cancelled, perhaps in a signal handler."""
-        if self.feed is not None and not self.stopped_by_failure:
+        if not self.stopped_by_failure:
             self.feed.alert()
 
     def cancelled(self) -> None:
         """The context has ended: free all that wait."""
-        if self.feed is not None:
-            if self._discards():
-                self.feed.close(discard=True)
-            else:
-                self.feed.lift()
+        if self._discards():
+            self.feed.close(discard=True)
+        else:
+            self.feed.lift()
         with self._lock:
             self.room.notify_all()
             ended = self._ended
@@ -352,8 +348,7 @@ class Batch:
         self.on_fork()
         if self._checkpoint is not None:
             self._checkpoint.forked()
-        if self.feed is not None:
-            self.feed.forked()
+        self.feed.forked()
         self._detach()
         for task in self._running.values():
             error = ConnectionLost("the process was forked: the run lives on in the parent only", retryable=False)

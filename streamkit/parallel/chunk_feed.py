@@ -1,6 +1,7 @@
 """The chunks of all streams of a batch, merged for whoever asks.
 
-Each stream's worker writes its chunks to a tape, and the tape hands them to every reader's cursor. A cursor holds a
+Each stream's worker writes its chunks to a tape, and the tape hands them to every reader's cursor; where the worker is
+in another process, the chunks come to the tape by way of another one there, and by the run's lifeline. A cursor holds a
 bounded number of chunks that its reader has not taken; then the workers wait, and with them the providers. A tape also
 remembers its chunks, so that a reader that begins late misses nothing; of what ended long before, neighbouring texts
 are joined to one chunk, so that nobody's memory grows with the number of chunks.
@@ -12,7 +13,7 @@ import functools
 import itertools
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -27,6 +28,8 @@ BUFFER = 10_000
 """Chunks that lie unread for one reader before the workers wait for it: as many as for a stream."""
 KEPT = 10_000
 """Chunks that are remembered one by one, of a running stream, and of all that have ended together."""
+
+_LIST = 1_000  # chunks that are handed on at a time
 
 
 class Cursor(Channel["tuple[int, Chunk]"]):
@@ -50,6 +53,14 @@ class Cursor(Channel["tuple[int, Chunk]"]):
                 return
             yield pair
 
+    def lists(self) -> Iterator[list[Chunk]]:
+        """Give the chunks alone, as many at a time as there are; blocks for the next."""
+        before = [chunk for _, chunk in self.before]
+        for at in range(0, len(before), _LIST):
+            yield before[at : at + _LIST]
+        for pairs in self.batches():
+            yield [chunk for _, chunk in pairs]
+
     def hand(self, pair: tuple[int, Chunk]) -> None:
         """Hand a chunk over; waits for room; does nothing once the reader has left."""
         self._pipe.put_many((pair,))
@@ -70,9 +81,17 @@ class Cursor(Channel["tuple[int, Chunk]"]):
 
 
 class Tape:
-    """The chunks of one stream, written by its worker."""
+    """The chunks of one stream, written by its worker.
 
-    def __init__(self, index: int, cursors: tuple[Cursor, ...]) -> None:
+    Of a prompt that is asked again, as its worker was lost, each attempt has a tape: `attempt` tells them apart,
+    `number` counts those of which something could be read. The first chunk of a later one says so in its metadata.
+    """
+
+    def __init__(self, index: int, cursors: tuple[Cursor, ...], *, attempt: bytes = b"", number: int = 1) -> None:
+        self.attempt = attempt
+        self.number = number
+        self.stale = False
+        """Whether another tape has taken its place."""
         self._index = index
         self._lock = new_lock()  # guards the next three; nothing waits under it
         self._chunks: list[Chunk] = []
@@ -82,11 +101,15 @@ class Tape:
         self._next = 0
 
     def add(self, chunk: Chunk) -> None:
-        """Write a chunk; waits for readers that are too far behind."""
+        """Write a chunk; waits for readers that are too far behind. On a stale tape nothing is written."""
+        if self.number > 1 and not self._next:
+            chunk = attrs.evolve(chunk, metadata={**chunk.metadata, "attempt": self.number})
         self._next = chunk.index + 1
         if chunk.type == "text":
             self._chars += len(chunk.content)
         with self._lock:
+            if self.stale:
+                return
             self._chunks.append(chunk)
             if len(self._chunks) > self._limit:
                 self._chunks = joined(self._chunks)
@@ -111,6 +134,17 @@ class Tape:
         with self._lock:
             self._chunks = joined(self._chunks)
 
+    def shortened(self) -> tuple[Chunk, ...]:
+        """Give all that is on it, joined."""
+        self.shorten()
+        return tuple(self._chunks)
+
+    def retire(self) -> int:
+        """Give its place to another tape; give the number of that one's attempt."""
+        with self._lock:
+            self.stale = True
+            return self.number + bool(self._chunks)
+
     def __len__(self) -> int:
         return len(self._chunks)
 
@@ -125,19 +159,29 @@ class ChunkFeed:
         self._whole: deque[Tape] = deque()  # those of ended streams that are not shortened yet
         self._kept = 0  # chunks on these
         self._closed = False
+        self.on_open: Callable[[], object] = _nothing
+        """Called when a reader begins."""
 
-    def tape(self, index: int) -> Tape:
-        """Begin the tape of a stream."""
+    def tape(self, index: int, attempt: bytes = b"") -> Tape:
+        """Begin the tape of a stream, in the place of that of an earlier attempt."""
         with self._lock:
             self._cursors = [cursor for cursor in self._cursors if not cursor.closed]
-            tape = self._tapes[index] = Tape(index, tuple(self._cursors))
+            earlier = self._tapes.get(index)
+            number = earlier.retire() if earlier is not None else 1
+            tape = self._tapes[index] = Tape(index, tuple(self._cursors), attempt=attempt, number=number)
             return tape
+
+    def tape_of(self, index: int, attempt: bytes) -> Tape | None:
+        """Give the tape of this attempt, if there is one and it is the latest."""
+        with self._lock:
+            tape = self._tapes.get(index)
+        return tape if tape is not None and tape.attempt == attempt else None
 
     def end(self, tape: Tape) -> None:
         """Note that a stream has ended; shorten the oldest tapes when there is too much on them."""
         with self._lock:
             self._whole.append(tape)
-            self._kept += len(tape)
+            self._kept += len(tape)  # a tape that has ended is written no more
             while self._kept > KEPT:
                 oldest = self._whole.popleft()
                 self._kept -= len(oldest)
@@ -152,6 +196,7 @@ class ChunkFeed:
             self._cursors.append(cursor)
             if self._closed:
                 cursor.close()
+        self.on_open()
         return cursor
 
     def leave(self, cursor: Cursor) -> None:
@@ -201,3 +246,7 @@ def joined(chunks: list[Chunk]) -> list[Chunk]:
 def _plain_kind(chunk: Chunk) -> str | None:
     """What a chunk is joined with: others of its type, None for what stays alone."""
     return chunk.type if chunk.type in ("text", "thinking") and not chunk.metadata else None
+
+
+def _nothing() -> None:
+    pass

@@ -1,4 +1,4 @@
-"""Errands: prompts that are asked in other processes.
+"""Errands: prompts that are asked in other processes, here or on other machines.
 
 What travels are facts: the request, the settings, and the client without its key, which is looked up where the errand
 arrives. A process keeps the clients that it has made of such facts, so that their connections serve again.
@@ -7,54 +7,87 @@ arrives. A process keeps the clients that it has made of such facts, so that the
 from __future__ import annotations
 
 import pickle
-import uuid
 
 import attrs
 
-from streamkit.client import Client
+from streamkit import __version__
+from streamkit.client import ChatBuilder, Client
 from streamkit.context import Context
 from streamkit.errors import ConfigError, StreamKitError, printable
 from streamkit.forks import new_lock
 from streamkit.parallel.answer import Answer, ask, failed
-from streamkit.parallel.lifeline import Rope, context_of
+from streamkit.parallel.chunk_feed import Tape
+from streamkit.parallel.credentials import refuse_credentials, refuse_keys
+from streamkit.parallel.dask_task import heeding_dask
 from streamkit.parallel.prompts import Task
+from streamkit.parallel.rope import Grip, Rope
 
 __all__ = ["Errand", "answer_errand", "errand_of"]
 
 
 @attrs.frozen(kw_only=True)
 class Errand:
-    """A prompt on its way: its client, its request and settings (pickled), the seconds it may take, its lifeline.
+    """A prompt on its way; it pickles, and no two are alike, as their ropes' marks differ.
 
-    No two are alike: Dask would ask those that are only once, and take an answer of last hour for one of now.
+    (Dask would ask those that are alike only once, and take an answer of last hour for one of now.) `client` and
+    `chat`, which has request and settings, are pickled. `seconds` are those that are left. `live`: chunks may be sent
+    as they come.
     """
 
     client: bytes
     chat: bytes
     seconds: float | None
     rope: Rope
-    mark: str = attrs.field(factory=lambda: uuid.uuid4().hex)
+    live: bool = True
 
 
-def errand_of(task: Task, ctx: Context, rope: Rope) -> Errand:
-    """Pack a prompt; `ConfigError` where something of it cannot travel."""
+def errand_of(task: Task, ctx: Context, rope: Rope, *, live: bool = True) -> Errand:
+    """Pack a prompt; `ConfigError` where something of it cannot travel, or would take a key along."""
     chat = task.chat
     assert chat is not None  # only such are asked
+    refuse_credentials(chat)
     tools = tuple(attrs.evolve(tool, execute=None) for tool in chat.request.tools)  # they are offered, never run
     request = attrs.evolve(chat.request, tools=tools)
-    asked = _packed((request, chat.settings))
-    return Errand(client=_packed(chat.client), chat=asked, seconds=ctx.remaining(), rope=rope)
+    client, asked = _packed(chat.client), _packed((request, chat.settings))
+    refuse_keys(chat.client, client + asked)
+    return Errand(client=client, chat=asked, seconds=ctx.remaining(), rope=rope, live=live)
 
 
-def answer_errand(errand: Errand) -> Answer:
-    """Ask the prompt, in whatever process this is; blocks to the end of its answer. Its errors are in the answer."""
-    with context_of(errand.rope).child(errand.seconds) as ctx:
-        try:
-            request, settings = pickle.loads(errand.chat)  # noqa: S301 - packed by our own side of the executor
-            chat = attrs.evolve(_client(errand.client).chat(request.model), request=request, settings=settings)
-        except StreamKitError as error:  # no key here, as a rule
-            return failed(error)
-        return ask(chat, ctx)
+def answer_errand(version: str, errand: bytes) -> Answer:
+    """Ask the pickled prompt, in whatever process this is; blocks to the end of its answer.
+
+    Its errors are in the answer, also where this is another version of streamkit than the one that has sent it.
+    """
+    if version != __version__:
+        problem = f"the worker has streamkit {__version__}, the program {version}: install the same on both"
+        return failed(ConfigError(problem))
+    try:
+        unpacked: Errand = pickle.loads(errand)  # noqa: S301 - packed by our own side of the executor
+        chat = _chat(unpacked)
+    except StreamKitError as error:  # no key here, as a rule
+        return failed(error)
+    except Exception as e:
+        why = printable(repr(e), 300)
+        return failed(
+            ConfigError(f"the worker cannot load the prompt ({why}): its hooks must be of a module that is there, too")
+        )
+    with Context(unpacked.seconds) as ctx, heeding_dask(ctx):
+        return _answered(chat, unpacked, ctx)
+
+
+def _chat(errand: Errand) -> ChatBuilder:
+    request, settings = pickle.loads(errand.chat)  # noqa: S301 - packed by our own side of the executor
+    return attrs.evolve(_client(errand.client).chat(request.model), request=request, settings=settings)
+
+
+def _answered(chat: ChatBuilder, errand: Errand, ctx: Context) -> Answer:
+    tape = Tape(0, ())
+    with Grip(errand.rope, ctx, tape, live=errand.live) as grip:
+        answer = ask(chat, ctx, chunk=tape.add)
+        if answer.response is not None:
+            tape.complete(answer.response.text)
+        delivered = grip.deliver()
+    return attrs.evolve(answer, chunks=() if delivered else tape.shortened(), attempt=grip.attempt)
 
 
 def _packed(value: object) -> bytes:

@@ -16,11 +16,13 @@ from streamkit.errors import Cancelled, ConfigError, StreamKitError, require
 from streamkit.parallel.batch import Batch, OnError
 from streamkit.parallel.checkpoint import Checkpoint
 from streamkit.parallel.chunk_feed import ChunkFeed, Cursor
+from streamkit.parallel.crew import Crew
+from streamkit.parallel.foreman import Foreman
 from streamkit.parallel.item import ParallelItem
 from streamkit.parallel.progress import ParallelProgress
 from streamkit.parallel.prompts import Prompts
 from streamkit.parallel.rate_limit import Pacer, RateLimit
-from streamkit.parallel.workers import Crew, Foreman, shares_memory
+from streamkit.parallel.route import route_to
 from streamkit.types.chunks import Chunk
 from streamkit.types.response import ChatResponse
 from streamkit.watchdog import watchdog
@@ -52,9 +54,12 @@ def stream_parallel(
             worker is free for it; so it may be endless, or slow. What it raises ends the batch, as an item of its own.
         model: For texts with a `Client`; with a template, instead of the template's.
         max_workers: Streams at a time.
-        executor: Replaces the pool, and stays yours to shut down. Processes and others, too: clients are rebuilt
-            there, and keys are looked up there. A cancel calls back what has not begun; what runs in another process
-            goes on there unread, until its deadline.
+        executor: Replaces the pool, and stays yours to shut down. `ProcessPoolExecutor` and Dask's
+            `client.get_executor()`, too: clients are rebuilt there, and keys are looked up there, in the environment
+            of the workers; a request with a key in its headers or options fails with `ConfigError`, unsent. For such
+            workers this process listens on a port, of the address by which it reaches them: there the end of the run
+            is felt, however it ends, and chunks come in once they are read. A prompt whose worker was lost is asked
+            again.
         on_error: "collect" keeps going. "raise" stops the rest at the first error, and every reader raises it where it
             comes to an item that has failed or was stopped. "cancel_rest" stops the rest and keeps the items.
         rate_limit: Requests and tokens a minute. Without it nothing is paced, but after a 429 all threads wait as long
@@ -87,10 +92,13 @@ def stream_parallel(
         pacer=rate_limit.pacer if rate_limit is not None else Pacer(heeds_headers=False),
         checkpoint=saved,
         on_progress=on_progress,
-        feed=ChunkFeed() if shares_memory(executor) else None,
     )
     try:
-        workers = Crew(batch, max_workers) if executor is None else Foreman(batch, max_workers, executor)
+        workers: Crew | Foreman
+        if executor is None:
+            workers = Crew(batch, max_workers)
+        else:
+            workers = Foreman(batch, max_workers, executor, route_to(executor))
         run = ParallelRun(batch, workers)  # before they start: so there is always somebody who can drop it
         batch.start()
         workers.start()
@@ -144,11 +152,11 @@ class ParallelRun:
         behind holds the streams up, unless its thread waits for items meanwhile. A cancel ends it at once; but for
         that, the text of a prompt's chunks is its item's text.
 
-        Raises:
-            ConfigError: The executor's workers are not threads of this process: read `as_completed()` instead.
+        A prompt whose worker was lost begins again: the first chunk of its next answer, of index 0, has
+        `metadata["attempt"]` (2, 3, …), and what came before of that prompt is void. From workers in other processes
+        chunks come as they arrive, too; from those that cannot reach this one, or whose Dask cluster encrypts, they
+        come when their answer is whole.
         """
-        if self._batch.feed is None:
-            raise ConfigError("chunks() needs threads: with this executor read as_completed(), or the items themselves")
         return self._chunks(self._batch.feed)
 
     def texts(self) -> list[str]:
@@ -208,7 +216,7 @@ class ParallelRun:
         assert log is not None  # it is one that logs
         at = 0
         while True:
-            if len(log) <= at and self._batch.feed is not None and not pipe.closed:
+            if len(log) <= at and not pipe.closed:
                 self._batch.feed.lift(threading.get_ident())  # chunks that this thread does not read now
             if not pipe.wait_logged(at):
                 return

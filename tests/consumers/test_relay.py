@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import json
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from streamkit import Cancelled, Client, ConfigError, Context, StreamTruncated, Usage
-from streamkit.consumers.relay import SSE_HEADERS, StreamEvent, sse_events, sse_headers
+from streamkit.consumers.relay import SSE_HEADERS, StreamEvent, sse_events, sse_headers, watched_events
 from streamkit.framing import parse_sse
 from streamkit.testing import ProviderServer, Stall, chat_answer, error_answer
 from tests.feeding import Feed, finish, text, thinking
@@ -72,6 +73,38 @@ def test_ids_and_thinking(feed: Feed) -> None:
 
     assert ["0", "1", "2"] == [event.id for event in events]
     assert ["thinking", "token", "done"] == [json.loads(event.data)["type"] for event in events]
+
+
+def test_ids_of_the_chunks(feed: Feed) -> None:
+    """A stream that is kept elsewhere has ids of its own, and the last event says that it was the last."""
+    frames = sse_events(feed.stream(), ids=True)
+    feed.give(text("Hel", 0, event_id="17-0"), text("lo", 1, event_id="18-1"))
+    feed.end()
+
+    assert ["17-0", "18-1", "18-1-done"] == [event.id for event in parse_sse(frames)]
+
+
+def test_hostile_text(feed: Feed) -> None:
+    """Line breaks, the frames of others and half a character stay in the JSON of one line."""
+    frames = sse_events(feed.stream(), ids=True)
+    said = 'a\r\n\r\ndata: {"type":"done"}\n\nid: 7\u2028\u2029\0 \ud800'
+    feed.give(text(said))
+    feed.end()
+    first, last = list(frames)
+
+    assert 2 == first.count(b"\n") - 1
+    assert b"\r" not in first
+    assert said.replace("\ud800", "?") == told(iter([first]))[0]["content"]
+    assert b'{"type":"done","done":true}' in last
+
+
+def test_an_exception_of_others(feed: Feed, caplog: pytest.LogCaptureFixture) -> None:
+    """It may hold anything, so a browser is not told what it says; the log is."""
+    frames = sse_events(feed.stream())
+    feed.fail(ZeroDivisionError("secret"))
+
+    assert [{"type": "error", "content": "an internal error ended the answer: the server's log has it"}] == told(frames)
+    assert "ZeroDivisionError('secret')" in caplog.text
 
 
 def test_what_is_empty_is_left_out() -> None:
@@ -184,6 +217,32 @@ def test_who_leaves_cancels(feed: Feed, how: str) -> None:
         gc.collect()
     with took(1.0):
         assert isinstance(source.err.get(), Cancelled)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_browser_that_is_gone(feed: Feed, busy: bool) -> None:
+    """It is asked for about twice a second, in a silence and while there is something that it is not told."""
+    source = feed.stream()
+    asked: list[float] = []
+    stop = threading.Event()
+
+    def gone() -> bool:
+        asked.append(time.monotonic())
+        return len(asked) == 2
+
+    def think() -> None:
+        while busy and not stop.wait(0.01):
+            feed.give(thinking("hm"))
+
+    thread = threading.Thread(target=think)
+    thread.start()
+    with took(3.0, least=0.9):
+        assert [] == list(watched_events(source, keep_alive=None, ids=None, thinking=False, gone=gone))
+    stop.set()
+    thread.join()
+
+    assert 0.45 < asked[1] - asked[0]
+    assert isinstance(source.err.get(), Cancelled)
 
 
 # -- headers

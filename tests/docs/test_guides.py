@@ -10,6 +10,7 @@ import pytest
 from streamkit import Client
 from streamkit import client as client_module
 from tests.answering import AnsweringServer
+from tests.redis_server import RedisServer, needs_redis
 from tests.test_readme import snippets
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
@@ -17,6 +18,12 @@ GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 # What each page prints, among other things, if it does what it says.
 PRINTED = {
     "conversations": ["Hello", "4 messages", "4 6", "True"],
+    "durable": [
+        "Hm.Hello\n 7 tokens",
+        "0 chunks, 5 characters in all",
+        "DurableStatus(state='complete', chunks=4)",
+        "True\nthe durable stream 'answer-17' is written, and whole",
+    ],
     "handlers": [
         "Hello\n7 tokens, stop\n",
         "Hello\r[2 tokens, ",
@@ -47,6 +54,7 @@ PRINTED = {
         "5 characters, 4 chunks",
         "whole: Once upon a timeHello",
     ],
+    "serve": ['data: {"type":"token","content":"Hel"}', '"type":"done"', "\nstop\n"],
     "streaming": [
         "Hello\n7 tokens",
         "Hello5\n",
@@ -63,6 +71,10 @@ PRINTED = {
         "request: model=gpt-4o messages=1",
         "s, 7 tokens, error: None",
         "Hello gpt-4o 2",
+    ],
+    "web": [
+        'data: {"type":"token","content":"Hel"}\n\ndata: {"type":"token","content":"lo"}\n\ndata: {"type":"done",',
+        "retry: 500\n\nid: ",
     ],
     "tools": ["[get_weather({'city': 'Hello', 'unit': 'celsius'})]", "2 steps", "natural", "ask_user", "stop_when"],
 }
@@ -81,6 +93,14 @@ def fixture_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
             client.close()
 
 
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis."""
+    needs_redis()
+    with RedisServer() as server:
+        yield server
+
+
 def test_every_guide_is_run() -> None:
     """No page is left out."""
     assert {path.stem for path in GUIDES.glob("*.md")} == set(PRINTED)
@@ -88,16 +108,25 @@ def test_every_guide_is_run() -> None:
 
 @pytest.mark.parametrize("page", PRINTED)
 def test_the_snippets_of_a_guide_run(
-    page: str, server: AnsweringServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    page: str,
+    server: AnsweringServer,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     """From first to last, in one namespace; what they print is what the page says of them."""
     if page == "observability":
         pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk")
     if page == "handlers":
         pytest.importorskip("rich", reason="needs rich")
+    if page == "durable":
+        monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis_server").url)
     if page in ("handlers", "parallel"):
         tqdm = pytest.importorskip("tqdm", reason="needs tqdm")
         monkeypatch.setattr(tqdm.tqdm, "monitor_interval", 0)  # its thread would outlive the test
+    if page == "web":
+        pytest.importorskip("flask", reason="needs flask")
+        pytest.importorskip("django", reason="needs django")
     path = GUIDES / f"{page}.md"
     namespace: dict[str, object] = {"__name__": "page"}
     blocks = snippets(path)
@@ -106,8 +135,8 @@ def test_the_snippets_of_a_guide_run(
             exec(compile(block, str(path), "exec", dont_inherit=True), namespace)  # running the page is the point
     finally:
         for value in namespace.values():
-            if isinstance(value, Client):
-                value.close()
+            if isinstance(value, Client) or type(value).__name__ == "DurableStreams":
+                value.close()  # type: ignore[attr-defined]  # both have it
     printed = capsys.readouterr().out
 
     assert blocks

@@ -29,7 +29,6 @@ def batch_of(prompts: Any, **settings: Any) -> Batch:
         "pacer": Pacer(),
         "checkpoint": None,
         "on_progress": None,
-        "feed": None,
     }
     batch = Batch(Prompts(CHAT, prompts, None), **{**defaults, **settings})
     batch.start()

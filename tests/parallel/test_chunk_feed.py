@@ -194,3 +194,73 @@ def test_who_left_is_forgotten() -> None:
 
     assert [] == list(cursor.pairs())
     assert 0 == cursor.qsize()
+
+
+def test_a_prompt_that_begins_again() -> None:
+    """Its first chunk says so; what the earlier attempt still writes goes nowhere."""
+    feed = ChunkFeed()
+    cursor = feed.open()
+    lost = feed.tape(0, b"one")
+    lost.add(text("a"))
+    again = feed.tape(0, b"two")
+    lost.add(text("b", 1))
+    again.add(text("c"))
+    again.add(text("d", 1))
+    third = feed.tape(0, b"three")
+    third.add(text("e"))
+    feed.close()
+    told = [(chunk.content, dict(chunk.metadata)) for _, chunk in cursor.pairs()]
+
+    assert [("a", {}), ("c", {"attempt": 2}), ("d", {}), ("e", {"attempt": 3})] == told
+    assert (True, True, False) == (lost.stale, again.stale, third.stale)
+
+
+def test_an_attempt_of_which_nothing_came_does_not_count() -> None:
+    """Nobody has read anything of it."""
+    feed = ChunkFeed()
+    feed.tape(0, b"one")
+    feed.tape(0, b"two").add(text("a"))
+    feed.close()
+
+    assert [(0, text("a"))] == list(feed.open().pairs())
+
+
+def test_the_tape_of_an_attempt() -> None:
+    """Only of the latest."""
+    feed = ChunkFeed()
+    first = feed.tape(0, b"one")
+    found = feed.tape_of(0, b"one")
+    second = feed.tape(0, b"two")
+
+    assert first is found
+    assert [None, second, None] == [
+        feed.tape_of(0, b"one"),
+        feed.tape_of(0, b"two"),
+        feed.tape_of(1, b"two"),
+    ]
+
+
+def test_chunks_in_lists() -> None:
+    """All that is there at a time, what had come before first."""
+    feed = ChunkFeed()
+    tape = feed.tape(0)
+    for number in range(2_500):
+        tape.add(text("x", number))
+    cursor = feed.open()
+    tape.add(text("y", 2_500))
+    feed.close()
+    lists = list(cursor.lists())
+
+    assert list(range(2_501)) == [chunk.index for chunks in lists for chunk in chunks]
+    assert max(map(len, lists)) <= 1_000
+
+
+def test_who_opens_is_noticed() -> None:
+    """So that chunks of workers elsewhere are asked for."""
+    feed = ChunkFeed()
+    opened: list[int] = []
+    feed.on_open = lambda: opened.append(1)
+    feed.open()
+    feed.open()
+
+    assert [1, 1] == opened

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable, Iterator
 
 import pytest
 import requests
@@ -17,19 +18,20 @@ from streamkit import (
     Limits,
     RetryPolicy,
     Tool,
-    Unauthorized,
+    __version__,
 )
 from streamkit.parallel.answer import Answer
-from streamkit.parallel.errand import Errand, answer_errand, errand_of
-from streamkit.parallel.lifeline import Lifeline, Rope, context_of
+from streamkit.parallel.errand import answer_errand, errand_of
+from streamkit.parallel.lifeline import Lifeline
 from streamkit.parallel.prompts import Task
+from streamkit.parallel.rope import Rope
 from streamkit.providers import OpenAI
 from tests.echoing import EchoServer, echo
 
 pytestmark = pytest.mark.usefixtures("errands")
 
-NO_LINE = Rope("elsewhere", 1)
 SEEN: list[str] = []
+ROPES: list[Callable[[], Rope]] = []
 
 
 def see(info: object) -> None:
@@ -37,15 +39,25 @@ def see(info: object) -> None:
     SEEN.append(type(info).__name__)
 
 
-def packed(chat: ChatBuilder, ctx: Context | None = None, rope: Rope = NO_LINE) -> bytes:
+@pytest.fixture(name="lifeline", autouse=True)
+def fixture_lifeline() -> Iterator[Lifeline]:
+    """A run's end of the ropes."""
+    lifeline = Lifeline("127.0.0.1", sole=True, tape_of=lambda mark, attempt: None)
+    lifeline.start()
+    ROPES.append(lifeline.rope)
+    yield lifeline
+    ROPES.remove(lifeline.rope)
+    lifeline.cut()
+
+
+def packed(chat: ChatBuilder, ctx: Context | None = None) -> bytes:
     """Pack a prompt as an executor would."""
-    return pickle.dumps(errand_of(Task(index=0, prompt="", chat=chat), ctx or Context(), rope))
+    return pickle.dumps(errand_of(Task(index=0, prompt="", chat=chat), ctx or Context(), ROPES[-1]()))
 
 
-def sent(chat: ChatBuilder, ctx: Context | None = None, rope: Rope = NO_LINE) -> Answer:
+def sent(chat: ChatBuilder, ctx: Context | None = None) -> Answer:
     """Send it away, and give the answer that comes back."""
-    errand: Errand = pickle.loads(packed(chat, ctx, rope))
-    answer: Answer = pickle.loads(pickle.dumps(answer_errand(errand)))
+    answer: Answer = pickle.loads(pickle.dumps(answer_errand(__version__, packed(chat, ctx))))
     return answer
 
 
@@ -122,18 +134,50 @@ def test_the_deadline_travels(server: EchoServer) -> None:
     assert DeadlineExceeded is type(answer.error)
 
 
-def test_the_end_of_the_run_is_felt(server: EchoServer) -> None:
-    """What had come is in the answer."""
-    lifeline = Lifeline()
-    errand = pickle.loads(packed(server.client().chat("m").user("fail"), rope=lifeline.rope))
-    before = answer_errand(errand)
+def test_the_end_of_the_run_is_felt(server: EchoServer, lifeline: Lifeline) -> None:
+    """Who comes too late asks nothing."""
+    errand = packed(server.client().chat("m").user("fail"))
+    before = answer_errand(__version__, errand)
     lifeline.cut()
-    context_of(lifeline.rope).wait(5)
-    after = answer_errand(errand)
+    after = answer_errand(__version__, errand)
 
     assert "400" in str(before.error)
     assert "the run has ended" in str(after.error)
-    assert Unauthorized is not type(after.error)
+    assert 1 == len(server.requests)
+
+
+def test_chunks_come_with_the_answer(server: EchoServer) -> None:
+    """Where nobody had them sent ahead: texts joined, and what had come of an answer that failed."""
+    whole, cut = (sent(server.client().chat("m").user(prompt)) for prompt in ("a", "cut"))
+
+    assert [(echo("a"), "text"), ("", "step_finish")] == [(chunk.content, chunk.type) for chunk in whole.chunks]
+    assert ["cut:0 cut:1 "] == [chunk.content for chunk in cut.chunks]
+    assert whole.attempt != cut.attempt
+
+
+@pytest.mark.parametrize(
+    ("version", "errand", "told"),
+    [
+        ("0.0.1", b"", "install the same on both"),
+        (__version__, b"cno_such_module\nthing\n.", "No module named 'no_such_module'"),
+        (__version__, b"\x00", "cannot load the prompt"),
+    ],
+)
+def test_what_cannot_be_loaded_is_told(version: str, errand: bytes, told: str) -> None:
+    """As an answer, which says what to do; and nothing of another version is loaded."""
+    answer = answer_errand(version, errand)
+
+    assert ConfigError is type(answer.error)
+    assert told in str(answer.error)
+
+
+@pytest.mark.parametrize("key", ["client", "fallback"])
+def test_a_key_in_the_text_is_refused(server: EchoServer, key: str) -> None:
+    """The client's own, and that of who is asked next."""
+    backup = Client(OpenAI(api_key="sk-of-the-fallback"))
+    client = Client(OpenAI(api_key="sk-of-the-client", base_url=server.base_url), fallback=[backup.model("m")])
+    with pytest.raises(ConfigError, match="key of openai stands in the request"):
+        packed(client.chat("m").user(f"my key is sk-of-the-{key}"))
 
 
 def test_no_two_errands_are_alike() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -16,8 +19,9 @@ from typing import Any
 import pytest
 
 from streamkit import BadRequest, Cancelled, Client, ConfigError, Context, RateLimit, StreamKitError, stream_parallel
-from streamkit.parallel.workers import shares_memory
+from streamkit.parallel import chunk_feed
 from tests.echoing import EchoServer, echo
+from tests.loopback import took
 
 pytestmark = pytest.mark.usefixtures("errands")
 
@@ -27,7 +31,7 @@ PROMPTS = [f"p{number}" for number in range(20)]
 class Elsewhere(Executor):
     """Runs what it is given on a thread, but only what pickles, as if that were another process."""
 
-    def __init__(self, *failures: Exception) -> None:
+    def __init__(self, *failures: BaseException) -> None:
         self.failures = list(failures)
         self.sent: list[bytes] = []
         self._threads: list[threading.Thread] = []
@@ -57,17 +61,6 @@ class Elsewhere(Executor):
 
 
 # ---------------------------------------------------------------- threads
-
-
-def test_what_shares_memory() -> None:
-    """Own threads and thread pools, but not those whose threads have an interpreter each."""
-
-    class InterpreterPoolExecutor(ThreadPoolExecutor):
-        pass
-
-    pools = [None, ThreadPoolExecutor(1), InterpreterPoolExecutor(1), Elsewhere()]
-
-    assert [True, True, False, False] == [shares_memory(pool) for pool in pools]
 
 
 def test_a_thread_pool_of_the_user_s(client: Client) -> None:
@@ -180,13 +173,94 @@ def test_errands_go_out_and_answers_come_back(client: Client) -> None:
     assert not any(b"sk-very-secret" in errand for errand in executor.sent)
 
 
-def test_merged_chunks_need_threads(client: Client) -> None:
-    """Refused at once, not at the first chunk."""
+def test_chunks_come_from_elsewhere(server: EchoServer, client: Client) -> None:
+    """As they arrive; and those of an answer that was there before anybody asked, joined."""
     with Elsewhere() as executor:
-        run = stream_parallel(client, ["a"], model="gpt-4o", executor=executor)
-        with pytest.raises(ConfigError, match="needs threads"):
-            run.chunks()
+        run = stream_parallel(client, ["a", "wait"], model="gpt-4o", executor=executor)
+        next(run.as_completed())
+        chunks = []
+        for index, chunk in run.chunks():
+            chunks.append((index, chunk.content))
+            if len([index for index, _ in chunks if index == 1]) == 2:
+                server.gate.set()
+
+    assert [(0, echo("a")), (0, "")] == chunks[:2]
+    assert [(1, f"wait:{number} ") for number in range(4)] == chunks[2:-1]
+    assert [echo("a"), echo("wait")] == run.texts()
+
+
+def test_a_slow_reader_of_chunks_holds_the_workers_up(
+    client: Client, server: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it waits for items; nothing is lost."""
+    monkeypatch.setattr(chunk_feed, "BUFFER", 1)
+    with Elsewhere() as executor:
+        run = stream_parallel(client, ["wait1", "wait2"], model="gpt-4o", executor=executor)
+        reading = run.chunks()
+        first = [next(reading)]
+        server.gate.set()
+        texts = run.texts()
+        read = [*first, *reading]
+
+    assert [echo("wait1"), echo("wait2")] == texts
+    assert texts == ["".join(chunk.content for at, chunk in read if at == index) for index in range(2)]
+
+
+def test_a_reader_of_chunks_may_leave(client: Client, server: EchoServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds no worker up then."""
+    monkeypatch.setattr(chunk_feed, "BUFFER", 1)
+    with Elsewhere() as executor:
+        run = stream_parallel(client, PROMPTS, model="gpt-4o", executor=executor)
+        for _ in run.chunks():
+            break
+        while (item := run._batch.done) < 20:
+            pass
+
+    assert 20 == item
+    assert list(map(echo, PROMPTS)) == run.texts()
+
+
+def test_chunks_of_a_failure_are_those_of_its_text(client: Client) -> None:
+    """What had come before it was cut."""
+    with Elsewhere() as executor:
+        run = stream_parallel(client, ["cut"], model="gpt-4o", executor=executor)
+        chunks = [chunk.content for _, chunk in run.chunks()]
+
+    assert ["cut:0 cut:1 "] == ["".join(chunks)] == run.texts()
+
+
+def test_nothing_is_done_on_the_executor_s_own_thread(client: Client) -> None:
+    """Which Dask's network lives on: observers are told on a thread of the run's."""
+    names: set[str] = set()
+    with Elsewhere() as executor:
+        run = stream_parallel(
+            client,
+            PROMPTS,
+            model="gpt-4o",
+            executor=executor,
+            on_progress=lambda progress: names.add(threading.current_thread().name),
+        )
         run.texts()
+
+    assert {True} == {name.startswith("streamkit-parallel") for name in names}
+
+
+@pytest.mark.parametrize("lost", [KeyboardInterrupt(), SystemExit()])
+def test_a_worker_that_was_interrupted(client: Client, lost: BaseException) -> None:
+    """Ctrl-C in a terminal ends the processes of a pool, too: the prompt is asked again, and nobody waits for ever."""
+    with Elsewhere(lost) as executor:
+        texts = stream_parallel(client, ["a"], model="gpt-4o", executor=executor).texts()
+
+    assert [echo("a")] == texts
+
+
+def test_workers_without_streamkit(client: Client) -> None:
+    """Are not tried again."""
+    with Elsewhere(ModuleNotFoundError("No module named 'streamkit'")) as executor:
+        (item,) = stream_parallel(client, ["a"], model="gpt-4o", executor=executor)
+
+    assert ConfigError is type(item.error)
+    assert "install the same packages there" in str(item.error)
 
 
 def test_a_lost_prompt_is_asked_again(client: Client) -> None:
@@ -246,29 +320,50 @@ def test_what_cannot_be_sent_fails(client: Client) -> None:
 
 # ---------------------------------------------------------------- processes
 
+METHODS = [method for method in ("spawn", "fork", "forkserver") if method in multiprocessing.get_all_start_methods()]
+FORKS = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+"""Python 3.12 and later warn of forks in a program with threads, which every program with streams is."""
 
+
+def pool_of(method: str, size: int = 2) -> ProcessPoolExecutor:
+    """Make a pool of processes that begin in this way."""
+    return ProcessPoolExecutor(size, mp_context=multiprocessing.get_context(method))
+
+
+@FORKS
 @pytest.mark.slow
-def test_a_pool_of_processes(server: EchoServer, client: Client) -> None:
-    """Streams are opened there, with the key that is found there; a cancel ends them."""
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
-        texts = stream_parallel(client, PROMPTS, model="gpt-4o", executor=executor).texts()
-        run = stream_parallel(client, ["stall"] * 2, model="gpt-4o", executor=executor, ctx=Context(60))
-        server.wait_for_request(22)
-        run.cancel()
-        errors = [type(item.error) for item in run]
-        server.wait_until(lambda: server.open_connections <= 2)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_pool_of_processes(server: EchoServer, client: Client, method: str) -> None:
+    """Streams are opened there, with the key that is found there; their chunks come live; a cancel ends them."""
+    with pool_of(method) as executor:
+        run = stream_parallel(client, ["wait", *PROMPTS], model="gpt-4o", executor=executor)
+        texts = dict.fromkeys(range(21), "")
+        for index, chunk in run.chunks():
+            texts[index] += chunk.content
+            if texts[0]:
+                server.gate.set()
+        stalled = stream_parallel(client, ["stall"] * 2, model="gpt-4o", executor=executor, ctx=Context(60))
+        server.wait_for_request(23)
+        with took(1.5):
+            stalled.cancel()
+            server.wait_until(lambda: all(request.disconnected.is_set() for request in server.requests[21:]))
+        errors = [type(item.error) for item in stalled]
 
-    assert [echo(prompt) for prompt in PROMPTS] == texts
+    assert [echo(prompt) for prompt in ("wait", *PROMPTS)] == run.texts() == list(texts.values())
     assert [Cancelled] * 2 == errors
     assert {"Bearer sk-of-the-worker"} == {request.headers["authorization"] for request in server.requests}
 
 
+@FORKS
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-def test_a_killed_process_loses_nothing(server: EchoServer, client: Client) -> None:
-    """Its prompts, and all that come after, are asked on threads, as the pool is broken for good."""
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
-        run = stream_parallel(client, ["wait", *PROMPTS], model="gpt-4o", executor=executor, max_workers=2)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_killed_process_loses_nothing(server: EchoServer, client: Client, method: str, tmp_path: Path) -> None:
+    """Its prompts, and all that come after, are asked on threads, as the pool is broken for good; each has one line."""
+    with pool_of(method) as executor:
+        run = stream_parallel(
+            client, ["wait", *PROMPTS], model="m", executor=executor, max_workers=2, checkpoint=tmp_path / "c"
+        )
         next(run.as_completed())
         for pid in list(executor._processes):
             os.kill(pid, signal.SIGKILL)
@@ -276,3 +371,62 @@ def test_a_killed_process_loses_nothing(server: EchoServer, client: Client) -> N
         texts = run.texts()
 
     assert [echo(prompt) for prompt in ("wait", *PROMPTS)] == texts
+    assert 1 + 21 == len((tmp_path / "c").read_text().splitlines())
+
+
+@FORKS
+@pytest.mark.slow
+@pytest.mark.skipif("fork" not in METHODS, reason="needs fork")
+def test_forks_from_a_program_with_live_streams(server: EchoServer, client: Client) -> None:
+    """The children hold none of the parent's streams: these live on, and are closed as soon as they end."""
+    live = stream_parallel(client, ["stall"], model="gpt-4o")
+    stalled = server.wait_for_request()
+    with pool_of("fork") as executor:
+        texts = stream_parallel(client, PROMPTS, model="gpt-4o", executor=executor).texts()
+        alive = not stalled.disconnected.is_set()
+        live.cancel()
+        closed = stalled.disconnected.wait(5)
+
+    assert list(map(echo, PROMPTS)) == texts
+    assert alive
+    assert closed
+    assert ["stall:0 stall:1 "] == live.texts()
+
+
+PROGRAM = """
+    import multiprocessing, sys
+    from concurrent.futures import ProcessPoolExecutor
+    from streamkit import Client, stream_parallel
+    from streamkit.providers import OpenAI
+
+    def main(method, url):
+        client = Client(OpenAI(api_key="sk-not-sent", base_url=url))
+        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as executor:
+            stream_parallel(client, ["stall"] * 4, model="m", executor=executor, max_workers=4).texts()
+
+    if __name__ == "__main__":
+        main(*sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.parametrize("method", METHODS)
+def test_the_death_of_the_program_ends_the_streams_of_its_children(
+    server: EchoServer, method: str, tmp_path: Path
+) -> None:
+    """However they were begun; and those that waited are not asked."""
+    path = tmp_path / "program.py"
+    path.write_text(textwrap.dedent(PROGRAM))
+    command = [sys.executable, "-W", "ignore", str(path), method, server.base_url]
+    program = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        server.wait_for_request(2, timeout=20)
+        program.kill()
+        server.wait_until(lambda: server.open_connections == 0, timeout=1.5)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)  # the children of a pool outlive it, idle
+        program.wait()
+
+    assert 2 == len(server.requests)

@@ -1,0 +1,37 @@
+// Copying: what its buttons do.
+
+const SHOWN = 1500; // milliseconds that a button says what it did
+
+/** Copy a text, and have the button say so. */
+export async function copy(text, button) {
+  const done = (await copied(text)) ? "Copied" : "Press Ctrl+C";
+  const label = button.dataset.label ?? button.textContent;
+  button.dataset.label = label;
+  button.textContent = done;
+  setTimeout(() => {
+    button.textContent = label;
+  }, SHOWN);
+  return done;
+}
+
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text); // absent where the page came over plain http from another machine
+    return true;
+  } catch {
+    return copiedBySelection(text);
+  }
+}
+
+function copiedBySelection(text) {
+  const field = document.createElement("textarea");
+  field.value = text;
+  field.className = "unseen";
+  const focused = document.activeElement;
+  document.body.append(field);
+  field.select();
+  const worked = document.execCommand("copy");
+  field.remove();
+  focused?.focus();
+  return worked;
+}

@@ -1,0 +1,85 @@
+// One question and its answer on the page.
+
+import { MarkdownView } from "./markdown.js";
+import { duration, measured } from "./meter.js";
+import { Painter } from "./painter.js";
+
+const BRIEF = 500; // milliseconds that need no number
+
+const template = document.getElementById("turn");
+
+/** Shows a turn. Text is added as it comes and drawn with the next frame; all else is drawn at once. */
+export class TurnView {
+  /** `onRetry` is called when the user wants the question asked again, `onPaint` after each drawing. */
+  constructor(turn, { onRetry, onPaint }) {
+    this.turn = turn;
+    this.node = template.content.firstElementChild.cloneNode(true);
+    this.find(".question").textContent = turn.question;
+    this.find(".retry").addEventListener("click", onRetry);
+    this.markdown = new MarkdownView(this.find(".prose"));
+    this.thought = this.find(".thought").appendChild(document.createTextNode(""));
+    this.waiting = ""; // thinking that is not drawn yet
+    this.onPaint = onPaint;
+    this.painter = new Painter(() => this.paint());
+    this.addThinking(turn.thinking);
+    this.addText(turn.text);
+    this.update();
+  }
+
+  find(selector) {
+    return this.node.querySelector(selector);
+  }
+
+  addText(text) {
+    this.markdown.append(text);
+    this.painter.request();
+  }
+
+  addThinking(text) {
+    this.waiting += text;
+    this.painter.request();
+  }
+
+  /** Show what the turn's state is, and all that has come. */
+  update() {
+    const { state, error, text, cutOff } = this.turn;
+    const notices = {
+      running: "",
+      done: cutOff ? "The answer was cut off at the token limit." : "",
+      stopped: text === "" ? "Stopped before the first word." : "Stopped.",
+      failed: error,
+    };
+    this.node.dataset.state = state;
+    this.find(".answer").setAttribute("aria-busy", String(state === "running"));
+    this.find(".notice-text").textContent = notices[state];
+    this.find(".notice").hidden = notices[state] === "";
+    this.find(".retry").hidden = state !== "failed" && state !== "stopped";
+    this.find(".copy-answer").hidden = state === "running" || text === "";
+    this.painter.now();
+  }
+
+  /** Say that the connection is cut, or is not any more. */
+  showConnection(connected) {
+    this.node.classList.toggle("cut", !connected);
+    this.find(".connection").hidden = connected;
+  }
+
+  paint() {
+    this.markdown.render({ open: this.turn.state === "running" });
+    this.paintThinking();
+    this.find(".meter").textContent = measured(this.turn);
+    this.node.classList.toggle("empty", this.turn.text === "" && this.turn.thinking === "");
+    this.onPaint();
+  }
+
+  paintThinking() {
+    const { thinking, text, state, first, firstText, ended } = this.turn;
+    if (this.waiting !== "") this.thought.appendData(this.waiting);
+    this.waiting = "";
+    this.find(".thinking").hidden = thinking === "";
+    const thinks = text === "" && state === "running";
+    const took = (firstText ?? ended ?? Date.now()) - first;
+    const thought = took < BRIEF ? "Thought for a moment" : `Thought for ${duration(took)}`;
+    this.find(".thinking summary").textContent = thinks ? "Thinking…" : thought;
+  }
+}

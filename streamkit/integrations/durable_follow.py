@@ -1,0 +1,81 @@
+"""Following an answer: its entries, as they come, become the chunks of a stream."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Iterator
+
+from streamkit.errors import ConfigError, StreamTruncated
+from streamkit.integrations.durable_log import DurableLog, written_outcome
+from streamkit.integrations.durable_scripts import LOOK
+from streamkit.integrations.durable_store import Pause, Store, told
+from streamkit.run import Run
+from streamkit.types.chunks import Chunk
+
+__all__ = ["LONGEST_WAIT", "as_it_is", "entries_of", "look"]
+
+LONGEST_WAIT = 5.0
+"""Seconds that are waited at once. A connection that died without a word is noticed a moment later."""
+
+
+def look(store: Store, name: str, pause: Pause) -> tuple[str, int, float]:
+    """Give the state of an answer, how many chunks there are, and the seconds that its writer may be silent yet.
+
+    An answer whose writer's time has run out is sealed as lost: from then on that is its outcome, for everybody.
+    """
+    lost = StreamTruncated(
+        f"the writer of {told(name)} was lost (killed, paused, or cut off from Redis): what had come is in `partial`; "
+        "go on with durable.resume(name, chat), or delete it and ask anew"
+    )
+    state, count, left = store.ask(LOOK, [name], written_outcome(lost), pause=pause)
+    if state == b"foreign":
+        raise ConfigError(f"{told(name)} is none: its key holds something else; use another prefix, or delete it")
+    return state.decode(), int(count), int(left) / 1000
+
+
+def entries_of(store: Store, log: DurableLog, run: Run, wait: float) -> Iterator[list[Chunk]]:
+    """Read an answer into its log up to its end, or as far as it is when nobody writes it any more.
+
+    Gives the chunks that are new, a batch for each read. `wait` is in seconds, for an answer that nobody has begun.
+    """
+    until, ended = time.monotonic() + wait, False
+    with store.line(run) as line:
+        while log.outcome is None:
+            state, count, left = look(store, log.name, run.pause)
+            if state == "unknown":
+                if log.position != "0-0":
+                    raise log.vanished()
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise ConfigError(f"there is no {told(log.name)[4:]}: not begun, or expired; see follow(wait=...)")
+            elif state != "running" and ended:
+                raise log.vanished()  # its end is said to be there, and is not
+            ended = state not in ("unknown", "running")
+            log.caught_up(count)
+            while log.outcome is None:
+                read = functools.partial(line.read, log.name, log.position, max(0.001, min(left, LONGEST_WAIT)))
+                entries = store.lasting(read, run.pause)
+                if not entries:
+                    break
+                chunks = log.read(entries)
+                log.caught_up(count)
+                if chunks:
+                    yield chunks
+                if state == "unknown":  # now it is known, and who writes it may die
+                    break
+
+
+def as_it_is(store: Store, name: str, pause: Pause) -> DurableLog:
+    """Read what is there of an answer, without waiting for more; `ConfigError` where there is none."""
+    log = DurableLog(name)
+    state, count, _ = look(store, name, pause)
+    if state == "unknown":
+        raise ConfigError(f"there is no {told(name)[4:]}: not begun, or expired")
+    with store.line() as line:
+        while log.count < count or (state != "running" and log.outcome is None):
+            entries = store.lasting(functools.partial(line.read, name, log.position, 0.0), pause)
+            if not entries:
+                raise log.vanished()
+            log.read(entries)
+    return log

@@ -1,0 +1,340 @@
+"""The page's Markdown: what becomes of it, also while it is not whole, however it is cut, and how long it takes."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.browser.chat import Chat
+from tests.browser.rendering import render, rendered
+
+pytestmark = pytest.mark.browser
+
+TO = 'target="_blank" rel="noopener noreferrer nofollow"'
+
+
+def p(text: str) -> str:
+    """A paragraph."""
+    return f'<p dir="auto">{text}</p>'
+
+
+def a(href: str, text: str, kind: str = "") -> str:
+    """A link."""
+    return f'<a href="{href}" {TO}{kind}>{text}</a>'
+
+
+def c(text: str) -> str:
+    """Code in a line."""
+    return f'<code dir="ltr">{text}</code>'
+
+
+def code(text: str, language: str = "text") -> str:
+    """A block of code."""
+    return (
+        f'<figure class="code" dir="ltr"><figcaption><span>{language}</span>'
+        '<button type="button" class="copy" aria-label="Copy code">Copy</button></figcaption>'
+        f'<pre tabindex="0"><code>{text}</code></pre></figure>'
+    )
+
+
+def li(text: str) -> str:
+    """An item of a list."""
+    return f'<li dir="auto">{text}</li>'
+
+
+def task(done: bool, text: str) -> str:
+    """An item to be done."""
+    label, sign = ("done", "☑") if done else ("to do", "☐")
+    return f'<li class="task" dir="auto"><span class="box" role="img" aria-label="{label}">{sign}</span> {text}</li>'
+
+
+def h(level: int, text: str) -> str:
+    """A heading; the page itself has the first two levels."""
+    tag = f"h{min(6, level + 2)}"
+    return f'<{tag} class="level-{level}" dir="auto">{text}</{tag}>'
+
+
+def table(head: list[str], *rows: list[str], align: tuple[str, ...] = ("", "", "")) -> str:
+    """A table."""
+    kinds = [f' class="{kind}"' if kind else "" for kind in align]
+    ths = "".join(f'<th dir="auto" scope="col"{kind}>{cell}</th>' for cell, kind in zip(head, kinds, strict=False))
+    trs = ["".join(f'<td dir="auto"{kind}>{cell}</td>' for cell, kind in zip(row, kinds, strict=False)) for row in rows]
+    body = "".join(f"<tr>{tr}</tr>" for tr in trs)
+    return (
+        '<div class="table" tabindex="0" role="region" aria-label="Table">'
+        f"<table><thead><tr>{ths}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def quote(inside: str) -> str:
+    """A quote."""
+    return f'<blockquote dir="auto">{inside}</blockquote>'
+
+
+WHOLE = {
+    "paragraphs": [
+        ("", ""),
+        ("\n\n", ""),
+        ("a\nb\n\nc", p("a\nb") + p("c")),
+        ("  a\n   b  ", p("a\nb")),
+        ("a  \nb", p("a<br>b")),
+        ("a\\\nb", p("a<br>b")),
+        ("a\r\n\r\nb\r\n", p("a") + p("b")),
+        ("a\x00b", p("a\ufffdb")),
+        ("שלום\n\n中文 😀", p("שלום") + p("中文 😀")),
+    ],
+    "headings": [
+        ("# a", h(1, "a")),
+        ("###### a ##", h(6, "a")),
+        ("####### a", p("####### a")),
+        ("#a", p("#a")),
+        ("#", h(1, "")),
+        ("# a #b#", h(1, "a #b#")),
+        ("a\n# *b*\nc", p("a") + h(1, "<em>b</em>") + p("c")),
+        ("a\n===\nb\n---", h(1, "a") + h(2, "b")),
+    ],
+    "emphasis": [
+        ("*a* **b** ***c*** ~~d~~", p("<em>a</em> <strong>b</strong> <em><strong>c</strong></em> <del>d</del>")),
+        ("_a_ __b__ x_y_z", p("<em>a</em> <strong>b</strong> x_y_z")),
+        ("**a *b* c**", p("<strong>a <em>b</em> c</strong>")),
+        ("*a **b***", p("<em>a <strong>b</strong></em>")),
+        ("2 * 3 * 4", p("2 * 3 * 4")),
+        ("*a", p("*a")),
+        ("**a*", p("*<em>a</em>")),
+        ("*a**b*", p("<em>a**b</em>")),
+        ("\\*a\\* \\\\", p("*a* \\")),
+        ("~a~", p("~a~")),
+        ("*a\nb*", p("<em>a\nb</em>")),
+        ("*a\n\nb*", p("*a") + p("b*")),
+        ("中**文**字", p("中<strong>文</strong>字")),
+    ],
+    "code in a line": [
+        ("`a`", p(c("a"))),
+        ("`` a`b ``", p(c("a`b"))),
+        ("`*a*` &amp; `&amp;`", p(f"{c('*a*')} &amp; {c('&amp;amp;')}")),
+        ("`a", p("`a")),
+        ("*a `b* c`", p(f"*a {c('b* c')}")),
+        ("`<b>`", p(c("&lt;b&gt;"))),
+        ("`a\nb`", p(c("a b"))),
+        ("\\`a`", p("`a`")),
+    ],
+    "blocks of code": [
+        ("```python\na = 1\n\nb\n```\nc", code("a = 1\n\nb\n", "python") + p("c")),
+        ("~~~\n```\n~~~", code("```\n")),
+        ("````\n```\n````", code("```\n")),
+        ("```\na", code("a\n")),
+        ("a\n```\nb\n```", p("a") + code("b\n")),
+        ("```js x=1\n<b>*\n```", code("&lt;b&gt;*\n", "js")),
+        ("    a\n\n      b\nc", code("a\n\n  b\n") + p("c")),
+        ("``` `a`", p(f"``` {c('a')}")),
+        ("- ```\n  a\n  ```\n- b", f"<ul>{li(code(chr(97) + chr(10)))}{li('b')}</ul>"),
+    ],
+    "lists": [
+        ("- a\n- b", f"<ul>{li('a')}{li('b')}</ul>"),
+        ("* a\n+ b", f"<ul>{li('a')}</ul><ul>{li('b')}</ul>"),
+        ("1. a\n2. b", f"<ol>{li('a')}{li('b')}</ol>"),
+        ("3) a", f'<ol start="3">{li("a")}</ol>'),
+        ("- a\n\n- b", f"<ul>{li(p('a'))}{li(p('b'))}</ul>"),
+        ("- a\n  - b\n    - c\n- d", f"<ul>{li('a<ul>' + li('b<ul>' + li('c') + '</ul>') + '</ul>')}{li('d')}</ul>"),
+        ("1. a\n   - b\n2. c", f"<ol>{li('a<ul>' + li('b') + '</ul>')}{li('c')}</ol>"),
+        ("- a\nb\n\nc", f"<ul>{li('a' + chr(10) + 'b')}</ul>" + p("c")),
+        ("a\n- b", p("a") + f"<ul>{li('b')}</ul>"),
+        ("a\n2. b", p("a\n2. b")),
+        ("-a", p("-a")),
+        ("- [x] a\n- [ ] b", f"<ul>{task(True, 'a')}{task(False, 'b')}</ul>"),
+        ("- [x]a", f"<ul>{li('[x]a')}</ul>"),
+        ("- a\n\n  b", f"<ul>{li(p('a') + p('b'))}</ul>"),
+        ("\t- a", code("- a\n")),
+        ("- a\n\t- b", f"<ul>{li('a<ul>' + li('b') + '</ul>')}</ul>"),
+    ],
+    "quotes and rules": [
+        ("> a\n> b", quote(p("a\nb"))),
+        ("> a\nb\n\nc", quote(p("a\nb")) + p("c")),
+        ("> > a", quote(quote(p("a")))),
+        ("> - a\n> - b", quote(f"<ul>{li('a')}{li('b')}</ul>")),
+        ("> ```\n> a\n> ```", quote(code("a\n"))),
+        ("> ```\nb", quote(code("")) + p("b")),
+        ("---\n***\n_ _ _", "<hr><hr><hr>"),
+        ("- a\n---\nb", f"<ul>{li('a')}</ul><hr>" + p("b")),
+    ],
+    "tables": [
+        ("| a | b |\n|---|---|\n| 1 | 2 |", table(["a", "b"], ["1", "2"])),
+        ("a|b\n:-|-:\n1|2", table(["a", "b"], ["1", "2"], align=("start", "end"))),
+        ("|a|\n|:-:|\n|*b*|\n\nc", table(["a"], ["<em>b</em>"], align=("center",)) + p("c")),
+        ("|a|b|\n|-|-|\n|1|", table(["a", "b"], ["1", ""])),
+        ("|a|b|\n|-|-|\n|1|2|3|", table(["a", "b"], ["1", "2"])),
+        ("|a|b|\n|-|\n", p("|a|b|\n|-|")),
+        ("|a|\n|-|\n|`x\\|y`|", table(["a"], [c("x|y")])),
+        ("|a|\n|-|\n|x<br>y|", table(["a"], ["x<br>y"])),
+        ("t\n|a|\n|-|\n|b|", p("t") + table(["a"], ["b"])),
+        ("|a|\n|-|\n> q", table(["a"]) + quote(p("q"))),
+    ],
+    "links": [
+        ("[a](https://b.example)", p(a("https://b.example/", "a"))),
+        ('[a](https://b.example "t") c', p(a("https://b.example/", "a") + " c")),
+        ("[*a*](<https://b.example/x y>)", p(a("https://b.example/x%20y", "<em>a</em>"))),
+        ("[a](https://b.example/(x))", p(a("https://b.example/(x)", "a"))),
+        ("[a](mailto:a@b.example)", p(a("mailto:a@b.example", "a"))),
+        ("[](https://b.example)", p(a("https://b.example/", "https://b.example/"))),
+        ("<https://b.example>", p(a("https://b.example/", "https://b.example"))),
+        ("<a@b.example>", p(a("mailto:a@b.example", "a@b.example"))),
+        ("see https://b.example/x.", p(f"see {a('https://b.example/x', 'https://b.example/x')}.")),
+        ("(https://b.example/(x))", p(f"({a('https://b.example/(x)', 'https://b.example/(x)')})")),
+        ("www.b.example", p(a("https://www.b.example/", "www.b.example"))),
+        ("xhttps://b.example", p("xhttps://b.example")),
+        ("[a](/b) [a](b) [a](#b) [a]()", p("[a](/b) [a](b) [a](#b) [a]()")),
+        ("[a] [b][c] [d]: e", p("[a] [b][c] [d]: e")),
+        ("[a [b](https://c.example) d](/e)", p(f"[a {a('https://c.example/', 'b')} d](/e)")),
+        ("*[a*](https://b.example)", p("*" + a("https://b.example/", "a*"))),
+        ("[`]`](https://b.example)", p(a("https://b.example/", c("]")))),
+    ],
+    "images are links": [
+        ("![a](https://b.example/i.png)", p(a("https://b.example/i.png", "a", ' class="image"'))),
+        ("![](https://b.example/i.png)", p(a("https://b.example/i.png", "https://b.example/i.png", ' class="image"'))),
+        ("[![a](https://b.example)](https://c.example)", p(a("https://c.example/", "a"))),
+    ],
+    "entities": [
+        ("&amp; &lt;b&gt; &copy; &#65; &#x42; &nbsp;.", p("&amp; &lt;b&gt; © A B &nbsp;.")),
+        ("&unknown; &#0; &#xd800; &#99999999;", p("&amp;unknown; \ufffd \ufffd &amp;#99999999;")),
+        ("&constructor; &toString;", p("&amp;constructor; &amp;toString;")),
+        ("&#42;a&#42;", p("*a*")),
+    ],
+}
+
+
+@pytest.mark.parametrize("subject", WHOLE)
+def test_markdown(chat: Chat, subject: str) -> None:
+    """Each text becomes these nodes."""
+    cases = WHOLE[subject]
+    shown = rendered(chat, [[text] for text, _ in cases])
+
+    assert dict(cases) == dict(zip([text for text, _ in cases], shown, strict=True))
+
+
+OPEN = [
+    ("**bol", p("<strong>bol</strong>")),
+    ("a **", p("a ")),
+    ("***a", p("<em><strong>a</strong></em>")),
+    ("*a **b", p("<em>a <strong>b</strong></em>")),
+    ("~~a", p("<del>a</del>")),
+    ("`cod", p(c("cod"))),
+    ("```python\na =", code("a =\n", "python")),
+    ("a\n```", p("a")),
+    ("[a](https://b.exam", p("a")),
+    ("a [b", p("a [b")),
+    ("a\n-", p("a")),
+    ("a\n==", p("a")),
+    ("a\n\n#", p("a")),
+    ("- a\n-", f"<ul>{li('a')}</ul>"),
+    ("1. a\n2.", f"<ol>{li('a')}</ol>"),
+    ("|a|\n|-|\n|*b", table(["a"], ["<em>b</em>"])),
+    ("**a\n\nb", p("**a") + p("b")),
+    ("> *a", quote(p("<em>a</em>"))),
+    ("- **a", f"<ul>{li('<strong>a</strong>')}</ul>"),
+]
+
+
+def test_what_is_not_whole_is_shown_as_if_it_were(chat: Chat) -> None:
+    """While more may come an open marker counts as closed, and one that has nothing yet is not shown."""
+    shown = rendered(chat, [[text] for text, _ in OPEN], open=True)
+
+    assert dict(OPEN) == dict(zip([text for text, _ in OPEN], shown, strict=True))
+
+
+ATOMS = [
+    "a", "b ", " ", "  ", "\n", "\n\n", "*", "**", "_", "`", "```", "```\n", "~~", "- ", "1. ", "# ", "> ", "    ",
+    "---", "===", "\n---\n", "[a](https://b.example)", "[", "](", ")", "!", "\\", "&amp;", "&", "<", "|", "\n|-|-|\n",
+    "a|b", "- [x] ", "\r\n", "\t", "https://b.example", "<script>", "é", "😀", "\n- ",
+    "\n  - ", "\n1. ", "\n> ", "\n\n    ",
+]  # fmt: skip
+
+
+def test_however_it_is_cut_the_nodes_are_the_same(chat: Chat) -> None:
+    """A text in random pieces, drawn after each, ends as the same nodes as the whole text."""
+    chance = random.Random(6)
+    texts = ["".join(chance.choices(ATOMS, k=chance.randint(1, 40))) for _ in range(400)]
+    texts += [text for cases in WHOLE.values() for text, _ in cases]
+    whole = rendered(chat, [[text] for text in texts])
+    single = rendered(chat, [list(text) for text in texts])
+    cut = rendered(chat, [_pieces(text, chance) for text in texts])
+
+    assert dict(zip(texts, whole, strict=True)) == dict(zip(texts, single, strict=True))
+    assert dict(zip(texts, whole, strict=True)) == dict(zip(texts, cut, strict=True))
+
+
+def _pieces(text: str, chance: random.Random) -> list[str]:
+    cuts = sorted(chance.choices(range(len(text) + 1), k=5))
+    return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+def test_what_is_settled_is_not_touched(chat: Chat) -> None:
+    """Nodes that are there stay the same ones, and a selection in the block that grows stays, too."""
+    kept = chat.driver.execute_async_script("""
+        const done = arguments[0];
+        import("/static/markdown.js").then(({ MarkdownView }) => {
+          const root = document.createElement("div");
+          document.body.append(root);
+          const view = new MarkdownView(root);
+          view.append("a *b*\\n\\n```\\nx = 1\\n");
+          view.render();
+          const [paragraph, figure] = root.children;
+          const text = figure.querySelector("code").firstChild;
+          getSelection().setBaseAndExtent(text, 0, text, 5);
+          view.append("y = 2\\n```\\n\\nafter");
+          view.render();
+          const same = root.children[0] === paragraph && root.children[1] === figure;
+          const result = [same, String(getSelection()), root.children.length];
+          root.remove();
+          done(result);
+        });
+    """)
+
+    assert [True, "x = 1", 3] == kept
+
+
+@pytest.mark.parametrize("piece", ["[", "![", "[a](", "> ", "- ", "*", "**a ", "_a*", "`", "<", "&", "(http://a)", "|"])
+def test_nesting_and_repetition_have_an_end(chat: Chat, piece: str) -> None:
+    """A hundred thousand characters of one marker are neither too deep nor too slow for a browser."""
+    html = render(chat, piece * (100_000 // len(piece)))
+
+    assert html
+    assert html.count("<blockquote") + html.count("<em>") < 100_000
+
+
+@pytest.mark.parametrize(
+    "block", ["A paragraph of *some* words.\n\n", "- an item of a list\n", "x = f(x)  # code\n", "one long paragraph "]
+)
+def test_a_long_text_is_quick(chat: Chat, block: str) -> None:
+    """200 kB in 4,000 pieces, drawn as the page does it, take the browser far less time than any model."""
+    text = "```\n" * block.startswith("x") + block * (200_000 // len(block))
+    seconds, length = chat.driver.execute_async_script(
+        """
+        const [text, done] = arguments;
+        Promise.all([import("/static/markdown.js"), import("/static/painter.js")]).then(
+          async ([{ MarkdownView }, { Painter }]) => {
+            const root = document.createElement("div");
+            document.body.append(root);
+            const view = new MarkdownView(root);
+            const painter = new Painter(() => view.render());
+            let spent = 0;
+            for (let at = 0; at < text.length; at += 50) {
+              const began = performance.now();
+              view.append(text.slice(at, at + 50));
+              painter.request();
+              spent += performance.now() - began;
+              if (at % 5000 === 0) await new Promise(requestAnimationFrame);
+            }
+            const began = performance.now();
+            view.render({ open: false });
+            spent += performance.now() - began;
+            done([spent / 1000, root.textContent.length]);
+            root.remove();
+          },
+        );
+        """,
+        text,
+    )
+
+    assert seconds < 5
+    assert length > 150_000

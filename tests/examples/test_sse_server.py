@@ -1,0 +1,59 @@
+"""The server of events, as a user runs it."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from streamkit.testing import Gate, ProviderServer, Stall, Status, Wait, chat_answer
+from tests.browsing import Browser, told
+from tests.loopback import delta, took
+from tests.running import run_example
+from tests.running_servers import example_serving
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")]
+
+
+def test_it_streams(server: ProviderServer) -> None:
+    """It says where it listens, asks what the page asks, and tells each token as it comes, to any site's page."""
+    gate = Gate()
+    server.reply(Status(200, {"connection": "close"}), delta("Once"), Wait(gate), *chat_answer(" upon")[2:])
+    with example_serving("sse_server.py", server) as (said, url):
+        with Browser(url) as browser:
+            assert {"type": "token", "content": "Once"} == told(browser.next())[0]
+            gate.set()
+            assert ["token", "done"] == [event["type"] for event in told(*browser.rest())]
+    asked = server.requests[0].json()
+
+    assert f"Server running on :{url.rpartition(':')[2]}\n" == said
+    assert "*" == browser.response.headers["Access-Control-Allow-Origin"]
+    assert ("gpt-4o", "Tell me a story") == (asked["model"], asked["messages"][-1]["content"])
+
+
+def test_ctrl_c_in_an_answer(server: ProviderServer) -> None:
+    """It ends at once, and the provider's stream with it."""
+    server.reply(Status(200), delta("Once"), Stall())
+    with example_serving("sse_server.py", server) as (_, url), took(5.0):
+        browser = Browser(url)
+        browser.next()
+    browser.leave()
+    server.wait_until(lambda: server.open_connections == 0)
+
+
+def test_a_missing_key_is_told() -> None:
+    """Asked for openai without a key, it says what to set and fails."""
+    code, out, err = run_example("sse_server.py", "openai")
+
+    assert (1, "") == (code, out)
+    assert "OPENAI_API_KEY" in err
+
+
+def test_who_leaves(server: ProviderServer) -> None:
+    """The provider's stream ends with the browser, also while it is silent."""
+    server.reply(Stall())
+    with example_serving("sse_server.py", server) as (_, url):
+        with Browser(url, headers={}):
+            server.wait_for_request()
+        with took(2.0):
+            server.wait_until(lambda: server.open_connections == 0)
