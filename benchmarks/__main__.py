@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from benchmarks import cancel, executors, large_event, latency, leak, objects, parallel, per_chunk, startup
+from benchmarks import cancel, durable, executors, large_event, latency, leak, objects, parallel, per_chunk, startup
 from benchmarks.bench import Bench, serving
 from benchmarks.row import Row
 
@@ -30,6 +30,7 @@ FAMILIES: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "cancel": cancel.measure,
     "large_event": large_event.measure,
     "objects": objects.measure,
+    "durable": durable.measure,
     "leak": leak.measure,
 }
 COLUMNS = ("figure", "streamkit", "peer", "ratio", "goal", "ok")

@@ -12,10 +12,9 @@ from streamkit.error_json import error_from_json, error_to_json
 from streamkit.errors import ConfigError, printable
 from streamkit.history import messages_from_json, messages_to_json
 from streamkit.types import chunks
-from streamkit.types.chunks import Chunk, ResponseInfoFields, Source, TextChunk
+from streamkit.types.chunks import Chunk, ResponseInfoFields, Source, TextChunk, plain_text
 from streamkit.types.defaults import differs
 from streamkit.types.messages import ImagePart, Message
-from streamkit.types.nothing import NOTHING
 from streamkit.types.usage import Usage
 
 __all__ = ["chunk_from_json", "chunk_to_json"]
@@ -51,18 +50,20 @@ def chunk_to_json(chunk: Chunk) -> str:
         raise ConfigError(f"the chunk cannot be written as JSON: {printable(str(e), 200)}") from e
 
 
-def chunk_from_json(text: str | bytes, mark: Mapping[str, Any] = NOTHING) -> Chunk:
-    """Read what `chunk_to_json` wrote; `mark` is added to its metadata.
+def chunk_from_json(text: str | bytes) -> Chunk:
+    """Read what `chunk_to_json` wrote.
 
     Raises:
         ConfigError: it is something else.
     """
     try:
-        written = json.loads(text)
-        kind, metadata = written.pop("type"), {**written.pop("metadata", NOTHING), **mark}
+        written = json.loads(text if isinstance(text, str) else text.decode("utf-8", "surrogatepass"))
+        kind = written.pop("type")
+        if kind == "text" and len(written) == 2:  # nearly all
+            return plain_text(written["content"], written["index"])
         for name in _READERS.keys() & written.keys():
             written[name] = _READERS[name](written[name])
-        chunk: Chunk = _KINDS[kind](**written, metadata=metadata)
+        chunk: Chunk = _KINDS[kind](**written)
         return chunk
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as e:
         raise ConfigError(f"this is no chunk as chunk_to_json() writes it: {printable(repr(e), 200)}") from e
@@ -102,6 +103,7 @@ _WRITERS: Mapping[str, Callable[[Any], Any]] = {
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "error": error_from_json,
     "images": _images,
+    "metadata": lambda written: {**written},
     "response": lambda written: ResponseInfoFields(**written),
     "source": lambda written: Source(**written),
     "usage": lambda written: Usage(**written),

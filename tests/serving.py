@@ -40,8 +40,7 @@ SERVERS = {
     ],
     "streamkit": [
         "-c",
-        f"{_LISTENING} port = listening.getsockname()[1]; listening.close(); from served import app; "
-        "from streamkit.integrations.wsgi_server import serve; serve(app, port=port)",
+        "from served import app; from streamkit.integrations.wsgi_server import serve; serve(app, port=0)",
     ],
     "wsgiref": [
         "-c",
@@ -52,7 +51,7 @@ SERVERS = {
         "server.setup_environ(); server.set_app(app); server.serve_forever()",
     ],
 }
-"""What Python is told for each, with the descriptor as its argument."""
+"""What Python is told for each, with the descriptor as its argument; but "streamkit" listens itself, and says where."""
 
 
 class Served:
@@ -104,12 +103,14 @@ def served(server: str, program: str, **env: str) -> Iterator[Served]:
             pass_fds=[fd],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([folder, str(ROOT)]), **env},
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
         try:
-            yield Served(process, f"http://127.0.0.1:{listening.getsockname()[1]}")
+            assert process.stdout is not None
+            said = process.stdout.readline().decode().strip() if server == "streamkit" else ""
+            yield Served(process, said or f"http://127.0.0.1:{listening.getsockname()[1]}")
         finally:
             process.terminate()
-            _, said = process.communicate(timeout=10)
-            sys.stderr.write(said.decode(errors="replace"))  # shown where a test fails
+            _, errors = process.communicate(timeout=10)
+            sys.stderr.write(errors.decode(errors="replace"))  # shown where a test fails

@@ -6,7 +6,6 @@ import json
 from types import MappingProxyType
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,15 +89,6 @@ def test_any_chunk_comes_back(chunk: Chunk) -> None:
     assert b"\n" not in line
     assert chunk == chunk_from_json(line)
     assert type(chunk) is type(chunk_from_json(line))
-
-
-@given(chunk=chunks, mark=metadata)
-@PROPERTY
-def test_a_mark_is_added(chunk: Chunk, mark: dict[str, Any]) -> None:
-    """To the metadata, before that which was there."""
-    read = chunk_from_json(chunk_to_json(chunk), mark)
-
-    assert attrs.evolve(chunk, metadata={**chunk.metadata, **mark}) == read
 
 
 def test_an_error_comes_back() -> None:

@@ -11,15 +11,17 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import attrs
+
 from streamkit.chunk_json import chunk_from_json
 from streamkit.error_json import error_from_json, error_to_json
 from streamkit.errors import ConfigError, StreamKitError, StreamTruncated, printable
 from streamkit.integrations.durable_scripts import VERSION
 from streamkit.response_json import response_from_json, response_to_json
-from streamkit.types.chunks import Chunk
+from streamkit.types.chunks import Chunk, TextChunk
 from streamkit.types.response import ChatResponse, Fold
 
-__all__ = ["DurableLog", "Entry", "checked_id", "written_outcome"]
+__all__ = ["DurableLog", "Entry", "checked_id", "marked", "written_outcome"]
 
 Entry = Sequence[Any]
 """The id, and a list of the one field and its value; all bytes."""
@@ -42,6 +44,13 @@ def written_outcome(outcome: ChatResponse | StreamKitError) -> bytes:
     if isinstance(outcome, StreamKitError):
         return _bytes({"error": error_to_json(outcome)})
     return _bytes({"response": response_to_json(outcome)})
+
+
+def marked(chunk: Chunk, event_id: str) -> Chunk:
+    """Give a chunk as a follower gets it: it knows where it lies."""
+    if type(chunk) is TextChunk and not chunk.metadata:
+        return TextChunk(content=chunk.content, index=chunk.index, metadata={"event_id": event_id})
+    return attrs.evolve(chunk, metadata={**chunk.metadata, "event_id": event_id})
 
 
 def _bytes(value: object) -> bytes:
@@ -128,7 +137,7 @@ class DurableLog:
         self._next = b"%b-%d" % (self._run, self._number)
 
     def _chunk(self, value: bytes) -> Chunk:
-        chunk = chunk_from_json(value, {"event_id": self.position})
+        chunk = chunk_from_json(value)
         if chunk.index != self.count:
             raise self._damaged(f"chunk {chunk.index} stands where {self.count} should")
         if self._step_ended:
@@ -137,7 +146,7 @@ class DurableLog:
         self._fold.add((chunk,))
         self.count += 1
         self._expect()
-        return chunk
+        return marked(chunk, self.position)
 
     def _outcome(self, value: bytes) -> ChatResponse | StreamKitError:
         try:

@@ -134,8 +134,9 @@ local count = writer[4] + writer[5]
 if writer[2] ~= '' then return {writer[2], count, 0} end
 local left = writer[6] - now
 if left <= 0 then
-  local up = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
-  left = writer[7] - (up or 0) * 1000
+  local info = redis.pcall('INFO', 'server')
+  local up = type(info) == 'string' and string.match(info, 'uptime_in_seconds:(%d+)')
+  if up then left = writer[7] - up * 1000 end
 end
 if left > 0 then return {'running', count, left} end
 redis.call('XADD', KEYS[1], id(writer[3], writer[5] + 1), 'end', ARGV[1])

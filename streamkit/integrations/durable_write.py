@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import secrets
 from collections.abc import Callable, Iterator
@@ -11,12 +10,12 @@ import attrs
 
 from streamkit.chunk_json import chunk_to_json
 from streamkit.errors import ConfigError, ResponseTooLarge, StreamKitError, StreamTruncated, TransportError
-from streamkit.integrations.durable_log import written_outcome
+from streamkit.integrations.durable_log import marked, written_outcome
 from streamkit.integrations.durable_scripts import APPEND, BEGIN, VERSION
 from streamkit.integrations.durable_store import Pause, Store, told
 from streamkit.run import Run
 from streamkit.stream import ChatStream
-from streamkit.types.chunks import Chunk, TextChunk
+from streamkit.types.chunks import Chunk
 from streamkit.types.response import ChatResponse
 
 __all__ = ["Keeping", "Writing"]
@@ -122,7 +121,7 @@ class Writing:
         try:
             for batch in stream.ch.batches():
                 for at in range(0, len(batch), BATCH):
-                    yield self._append(batch[at : at + BATCH], run.pause)
+                    yield from self._append(batch[at : at + BATCH], run.pause)
             run.retried(stream.stats.attempts - 1)
             error = self._lost or run.ended() or stream.reading_error()
             if error is not None:
@@ -137,20 +136,18 @@ class Writing:
         self.handle = None
         self._on_end(self)
 
-    def _append(self, batch: list[Chunk], pause: Pause) -> list[Chunk]:
-        at = self._base + self._count
-        room = self._keeping.max_chunks - at
+    def _append(self, batch: list[Chunk], pause: Pause) -> Iterator[list[Chunk]]:
+        first, at = self._count + 1, self._base + self._count
         sent = [
             chunk if chunk.index == index else attrs.evolve(chunk, index=index)  # what was made of a stream has gaps
-            for index, chunk in enumerate(batch[:room], at)
+            for index, chunk in enumerate(batch[: self._keeping.max_chunks - at], at)
         ]
         if sent:
-            marked = list(map(_marked, sent, (f"{self._ms}-{number}" for number in itertools.count(self._count + 1))))
             self._send(pause, chunks=sent)
+            yield [marked(chunk, f"{self._ms}-{number}") for number, chunk in enumerate(sent, first)]
         if len(sent) < len(batch):
             most = self._keeping.max_chunks
             raise ResponseTooLarge(f"{told(self.name)} has more than {most} chunks: see DurableStreams(max_chunks=...)")
-        return marked
 
     def _send(
         self, pause: Pause, *, chunks: list[Chunk] | None = None, outcome: ChatResponse | StreamKitError | None = None
@@ -189,13 +186,6 @@ class Writing:
 
 def _never(seconds: float) -> None:
     raise StreamKitError("it is not tried again")
-
-
-def _marked(chunk: Chunk, event_id: str) -> Chunk:
-    """The chunk as a follower gets it."""
-    if type(chunk) is TextChunk and not chunk.metadata:
-        return TextChunk(content=chunk.content, index=chunk.index, metadata={"event_id": event_id})
-    return attrs.evolve(chunk, metadata={**chunk.metadata, "event_id": event_id})
 
 
 _TAKEN = {

@@ -127,8 +127,10 @@ class DurableStreams:
             ConnectionLost: Redis is away.
         """
         require("chat", chat, ChatBuilder, "give what opens the rest, as client.chat(...).user(...)")
-        known = self.state(name)
-        return self._write(name, _Rest(chat, known), known, ctx)
+        log = as_it_is(self._store, _checked(name), time.sleep)
+        known = _state_of(log)
+        # One that has said why it ended is whole: its writer died before it could say so.
+        return self._write(name, _nothing_more(log) if known.complete else _Rest(chat, known), known, ctx)
 
     def follow(
         self,
@@ -189,8 +191,7 @@ class DurableStreams:
             ConfigError: there is none, or its key holds something else.
             ConnectionLost: Redis is away.
         """
-        log = as_it_is(self._store, _checked(name), time.sleep)
-        return attrs.evolve(StreamState.of(log.partial), token_count=log.count)
+        return _state_of(as_it_is(self._store, _checked(name), time.sleep))
 
     def delete(self, name: str) -> None:
         """Forget an answer. One that is still written fails; who follows it gets what had come, and an error.
@@ -242,6 +243,20 @@ class _Rest:
     def get_stream(self, ctx: Context | None = None) -> ChatStream:
         """Ask for it."""
         return stream_with_retry(self.chat, state=self.known, ctx=ctx)
+
+
+def _state_of(log: DurableLog) -> StreamState:
+    return attrs.evolve(StreamState.of(log.partial), token_count=log.count)
+
+
+def _nothing_more(log: DurableLog) -> ChatStream:
+    """A stream without chunks, whose response is what there is."""
+
+    def source(run: Run) -> Iterator[list[Any]]:
+        run.answered({}, None)
+        yield from ()
+
+    return start_stream(source, name="durable", timeouts=NO_CLOCKS, made_of=log)
 
 
 def _checked(name: str) -> str:

@@ -171,8 +171,9 @@ class Lifeline:
                 break
             for chunk in pickle.loads(message[len(CHUNKS) :]):  # noqa: S301 - who sent it knows the run's secret
                 tape.add(chunk)
-        if not tape.stale:
-            line.send(TAKEN)
+        if tape.stale:
+            return  # the prompt has been asked again meanwhile
+        line.send(TAKEN)
         with contextlib.suppress(OSError):
             line.receive()  # until the worker lets go: it takes a line that is cut for the end of the run
 

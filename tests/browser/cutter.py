@@ -13,7 +13,10 @@ __all__ = ["Cutter"]
 
 
 class Cutter:
-    """Passes connections on to a server, on a thread; while cut, none is open, and new ones are closed at once."""
+    """Passes connections on to a server, on a thread.
+
+    While it is cut, none is open, and new ones are closed at once; while it is frozen, all are open and silent.
+    """
 
     def __init__(self, url: str) -> None:
         there = urlsplit(url)
@@ -21,7 +24,7 @@ class Cutter:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._bell, self._rung = socket.socketpair()
         self._pairs: dict[socket.socket, socket.socket] = {}  # each socket's other one; of the thread alone
-        self._is_cut = False
+        self._is_cut = self._is_frozen = False
         self._ends = False
         self._done = threading.Event()
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -33,9 +36,14 @@ class Cutter:
         self._is_cut = True
         self._ring()
 
+    def freeze(self) -> None:
+        """Let nothing pass; what comes waits."""
+        self._is_frozen = True
+        self._ring()
+
     def mend(self) -> None:
-        """Let connections be made again."""
-        self._is_cut = False
+        """Let connections be made again, and all pass that has waited."""
+        self._is_cut = self._is_frozen = False
         self._ring()
 
     def _ring(self) -> None:
@@ -45,7 +53,8 @@ class Cutter:
 
     def _pass_on(self) -> None:
         while not self._ends:
-            ready, _, _ = select.select([self._listener, self._rung, *self._pairs], [], [])
+            watched = [] if self._is_frozen else [self._listener, *self._pairs]
+            ready, _, _ = select.select([self._rung, *watched], [], [])
             for sock in ready:
                 if sock is self._rung:
                     self._rung.recv(100)

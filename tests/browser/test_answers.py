@@ -266,6 +266,72 @@ def test_a_cut_connection_is_made_anew(chromium: Any, app: ChatPage, server: Pro
         chromium.get("about:blank")
 
 
+def test_a_connection_that_is_dead_is_noticed(
+    chromium: Any, client: Client, server: ProviderServer, held_gate: Gate
+) -> None:
+    """Where nothing comes any more, not even a sign of life, the page makes a new connection."""
+    app = chat_page(client.chat("gpt-4o"), keep_alive=0.2)
+    with serving(app) as behind, Cutter(behind) as cutter:
+        chat = Chat(chromium, cutter.url)
+        chat.open()
+        server.reply(*held(held_gate, "One, ", "two, ", "three", before=2))
+        chat.ask("count")
+        chat.wait_text("One, two,")
+        cutter.freeze()
+        chat.until(lambda: chat.shown(".connection"))
+        cutter.mend()
+        held_gate.set()
+        chat.wait_text("One, two, three")
+        chat.wait_state("done")
+
+        assert 1 == server.connections
+
+        chromium.get("about:blank")
+        app.close()
+
+
+def test_stopping_before_the_server_has_answered(chromium: Any, app: ChatPage, server: ProviderServer) -> None:
+    """The page is free at once; the answer is cancelled as soon as the server has begun it."""
+    with serving(app) as behind, Cutter(behind) as cutter:
+        chat = Chat(chromium, cutter.url)
+        chat.open()
+        server.reply(chat_answer("Hello")[:3], Stall())
+        cutter.freeze()
+        chat.ask("hi")
+        chat.press(ESCAPE)
+        chat.wait_state("stopped")
+
+        assert chat.shown("#send")
+        assert [] == server.requests
+
+        cutter.mend()
+        server.wait_for_request()
+        server.wait_until(lambda: server.open_connections == 0, timeout=2)
+
+        assert "stopped" == chat.state
+
+        chromium.get("about:blank")
+
+
+def test_a_server_that_is_away_is_said_to_be(chromium: Any, app: ChatPage, server: ProviderServer) -> None:
+    """A question that cannot be sent fails with a word about it, and can be asked again."""
+    with serving(app) as behind, Cutter(behind) as cutter:
+        chat = Chat(chromium, cutter.url)
+        chat.open()
+        cutter.cut()
+        chat.ask("hi")
+        chat.wait_state("failed")
+
+        assert "The server cannot be reached." == chat.text(".notice-text")
+
+        cutter.mend()
+        server.reply(chat_answer("Hello"))
+        chat.click(".retry")
+        chat.wait_text("Hello")
+        chat.complaints()
+        chromium.get("about:blank")
+
+
 def test_a_browser_that_leaves_ends_the_answer(chromium: Any, client: Client, server: ProviderServer) -> None:
     """A closed page's answer is cancelled when the time to come back is over, while the provider is silent."""
     with serving(chat_page(client.chat("gpt-4o"), linger=0.1)) as url:

@@ -19,6 +19,11 @@ def p(text: str) -> str:
     return f'<p dir="auto">{text}</p>'
 
 
+def pi(text: str) -> str:
+    """A paragraph within a list or a quote, which has its direction."""
+    return f"<p>{text}</p>"
+
+
 def a(href: str, text: str, kind: str = "") -> str:
     """A link."""
     return f'<a href="{href}" {TO}{kind}>{text}</a>'
@@ -40,13 +45,28 @@ def code(text: str, language: str = "text") -> str:
 
 def li(text: str) -> str:
     """An item of a list."""
-    return f'<li dir="auto">{text}</li>'
+    return f"<li>{text}</li>"
+
+
+def ul(*items: str, inner: bool = False) -> str:
+    """A list."""
+    return _list("ul", items, "", inner)
+
+
+def ol(*items: str, start: int = 1, inner: bool = False) -> str:
+    """A numbered list."""
+    return _list("ol", items, f' start="{start}"' if start != 1 else "", inner)
+
+
+def _list(tag: str, items: tuple[str, ...], start: str, inner: bool) -> str:
+    direction = "" if inner else ' dir="auto"'
+    return f"<{tag}{direction}{start}>{''.join(items)}</{tag}>"
 
 
 def task(done: bool, text: str) -> str:
     """An item to be done."""
     label, sign = ("done", "☑") if done else ("to do", "☐")
-    return f'<li class="task" dir="auto"><span class="box" role="img" aria-label="{label}">{sign}</span> {text}</li>'
+    return f'<li class="task"><span class="box" role="img" aria-label="{label}">{sign}</span> {text}</li>'
 
 
 def h(level: int, text: str) -> str:
@@ -58,11 +78,11 @@ def h(level: int, text: str) -> str:
 def table(head: list[str], *rows: list[str], align: tuple[str, ...] = ("", "", "")) -> str:
     """A table."""
     kinds = [f' class="{kind}"' if kind else "" for kind in align]
-    ths = "".join(f'<th dir="auto" scope="col"{kind}>{cell}</th>' for cell, kind in zip(head, kinds, strict=False))
-    trs = ["".join(f'<td dir="auto"{kind}>{cell}</td>' for cell, kind in zip(row, kinds, strict=False)) for row in rows]
+    ths = "".join(f'<th scope="col"{kind}>{cell}</th>' for cell, kind in zip(head, kinds, strict=False))
+    trs = ["".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(row, kinds, strict=False)) for row in rows]
     body = "".join(f"<tr>{tr}</tr>" for tr in trs)
     return (
-        '<div class="table" tabindex="0" role="region" aria-label="Table">'
+        '<div class="table" tabindex="0" role="region" aria-label="Table" dir="auto">'
         f"<table><thead><tr>{ths}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -128,35 +148,35 @@ WHOLE = {
         ("```js x=1\n<b>*\n```", code("&lt;b&gt;*\n", "js")),
         ("    a\n\n      b\nc", code("a\n\n  b\n") + p("c")),
         ("``` `a`", p(f"``` {c('a')}")),
-        ("- ```\n  a\n  ```\n- b", f"<ul>{li(code(chr(97) + chr(10)))}{li('b')}</ul>"),
+        ("- ```\n  a\n  ```\n- b", ul(li(code("a\n")), li("b"))),
     ],
     "lists": [
-        ("- a\n- b", f"<ul>{li('a')}{li('b')}</ul>"),
-        ("* a\n+ b", f"<ul>{li('a')}</ul><ul>{li('b')}</ul>"),
-        ("1. a\n2. b", f"<ol>{li('a')}{li('b')}</ol>"),
-        ("3) a", f'<ol start="3">{li("a")}</ol>'),
-        ("- a\n\n- b", f"<ul>{li(p('a'))}{li(p('b'))}</ul>"),
-        ("- a\n  - b\n    - c\n- d", f"<ul>{li('a<ul>' + li('b<ul>' + li('c') + '</ul>') + '</ul>')}{li('d')}</ul>"),
-        ("1. a\n   - b\n2. c", f"<ol>{li('a<ul>' + li('b') + '</ul>')}{li('c')}</ol>"),
-        ("- a\nb\n\nc", f"<ul>{li('a' + chr(10) + 'b')}</ul>" + p("c")),
-        ("a\n- b", p("a") + f"<ul>{li('b')}</ul>"),
+        ("- a\n- b", ul(li("a"), li("b"))),
+        ("* a\n+ b", ul(li("a")) + ul(li("b"))),
+        ("1. a\n2. b", ol(li("a"), li("b"))),
+        ("3) a", ol(li("a"), start=3)),
+        ("- a\n\n- b", ul(li(pi("a")), li(pi("b")))),
+        ("- a\n  - b\n    - c\n- d", ul(li("a" + ul(li("b" + ul(li("c"), inner=True)), inner=True)), li("d"))),
+        ("1. a\n   - b\n2. c", ol(li("a" + ul(li("b"), inner=True)), li("c"))),
+        ("- a\nb\n\nc", ul(li("a\nb")) + p("c")),
+        ("a\n- b", p("a") + ul(li("b"))),
         ("a\n2. b", p("a\n2. b")),
         ("-a", p("-a")),
-        ("- [x] a\n- [ ] b", f"<ul>{task(True, 'a')}{task(False, 'b')}</ul>"),
-        ("- [x]a", f"<ul>{li('[x]a')}</ul>"),
-        ("- a\n\n  b", f"<ul>{li(p('a') + p('b'))}</ul>"),
+        ("- [x] a\n- [ ] b", ul(task(True, "a"), task(False, "b"))),
+        ("- [x]a", ul(li("[x]a"))),
+        ("- a\n\n  b", ul(li(pi("a") + pi("b")))),
         ("\t- a", code("- a\n")),
-        ("- a\n\t- b", f"<ul>{li('a<ul>' + li('b') + '</ul>')}</ul>"),
+        ("- a\n\t- b", ul(li("a" + ul(li("b"), inner=True)))),
     ],
     "quotes and rules": [
-        ("> a\n> b", quote(p("a\nb"))),
-        ("> a\nb\n\nc", quote(p("a\nb")) + p("c")),
-        ("> > a", quote(quote(p("a")))),
-        ("> - a\n> - b", quote(f"<ul>{li('a')}{li('b')}</ul>")),
+        ("> a\n> b", quote(pi("a\nb"))),
+        ("> a\nb\n\nc", quote(pi("a\nb")) + p("c")),
+        ("> > a", quote(f"<blockquote>{pi('a')}</blockquote>")),
+        ("> - a\n> - b", quote(ul(li("a"), li("b"), inner=True))),
         ("> ```\n> a\n> ```", quote(code("a\n"))),
         ("> ```\nb", quote(code("")) + p("b")),
         ("---\n***\n_ _ _", "<hr><hr><hr>"),
-        ("- a\n---\nb", f"<ul>{li('a')}</ul><hr>" + p("b")),
+        ("- a\n---\nb", ul(li("a")) + "<hr>" + p("b")),
     ],
     "tables": [
         ("| a | b |\n|---|---|\n| 1 | 2 |", table(["a", "b"], ["1", "2"])),
@@ -168,7 +188,7 @@ WHOLE = {
         ("|a|\n|-|\n|`x\\|y`|", table(["a"], [c("x|y")])),
         ("|a|\n|-|\n|x<br>y|", table(["a"], ["x<br>y"])),
         ("t\n|a|\n|-|\n|b|", p("t") + table(["a"], ["b"])),
-        ("|a|\n|-|\n> q", table(["a"]) + quote(p("q"))),
+        ("|a|\n|-|\n> q", table(["a"]) + quote(pi("q"))),
     ],
     "links": [
         ("[a](https://b.example)", p(a("https://b.example/", "a"))),
@@ -226,12 +246,12 @@ OPEN = [
     ("a\n-", p("a")),
     ("a\n==", p("a")),
     ("a\n\n#", p("a")),
-    ("- a\n-", f"<ul>{li('a')}</ul>"),
-    ("1. a\n2.", f"<ol>{li('a')}</ol>"),
+    ("- a\n-", ul(li("a"))),
+    ("1. a\n2.", ol(li("a"))),
     ("|a|\n|-|\n|*b", table(["a"], ["<em>b</em>"])),
     ("**a\n\nb", p("**a") + p("b")),
-    ("> *a", quote(p("<em>a</em>"))),
-    ("- **a", f"<ul>{li('<strong>a</strong>')}</ul>"),
+    ("> *a", quote(pi("<em>a</em>"))),
+    ("- **a", ul(li("<strong>a</strong>"))),
 ]
 
 

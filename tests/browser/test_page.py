@@ -134,7 +134,7 @@ def test_keys_are_enough(chat: Chat, server: ProviderServer) -> None:
         if backwards[-1] == "new":
             break
 
-    assert ["copy-answer", "retry", "copy-answer", "PRE", "copy", "SUMMARY", "new"] == backwards
+    assert ["copy-answer", "retry", "copy-answer", "PRE", "copy", "summary", "new"] == backwards
 
 
 def test_enter_sends_and_shift_enter_does_not(chat: Chat, server: ProviderServer) -> None:
@@ -166,13 +166,17 @@ def test_enter_sends_and_shift_enter_does_not(chat: Chat, server: ProviderServer
     chat.wait_state("done")
 
 
-def test_code_and_answers_can_be_copied(chat: Chat, server: ProviderServer) -> None:
-    """The buttons put the code, or the answer as it was written, on the clipboard, and say so."""
+@pytest.mark.parametrize("secure", [True, False])
+def test_code_and_answers_can_be_copied(chat: Chat, server: ProviderServer, secure: bool) -> None:
+    """The buttons put the code, or the answer as it was written, on the clipboard, and say so; over plain http, too."""
+    chat.run("window.clipboard = navigator.clipboard")
+    if not secure:
+        chat.run("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     chat.command("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
     server.reply(chat_answer("Look:\n\n```\na <b>\n```"))
     chat.ask("hi")
     chat.wait_state("done")
-    read = "navigator.clipboard.readText().then(arguments[0], (e) => arguments[0](String(e)))"
+    read = "window.clipboard.readText().then(arguments[0], (e) => arguments[0](String(e)))"
     chat.click("button.copy")
     chat.until(lambda: chat.text("button.copy") == "Copied")
 
@@ -288,14 +292,15 @@ def test_nothing_is_wider_than_the_screen(chat: Chat, server: ProviderServer, wi
 
 
 def test_text_has_its_own_direction(chat: Chat, server: ProviderServer) -> None:
-    """Hebrew stands at the right and English at the left, in one answer."""
-    server.reply(chat_answer("שלום עולם\n\nHello"))
+    """Hebrew stands at the right and English at the left, in one answer; so do its lists and tables."""
+    server.reply(chat_answer("שלום עולם\n\n1. אחת\n\n   שתיים\n\n|א|1|\n|-|-|\n|ב|2|\n\n> שלוש\n\nHello"))
     chat.ask("مرحبا")
     chat.wait_state("done")
     direction = "return getComputedStyle(document.querySelector(arguments[0])).direction"
 
-    assert "rtl" == chat.run(direction, ".prose p:first-child")
-    assert "ltr" == chat.run(direction, ".prose p:last-child")
+    for selector in ("p:first-child", "ol", "li p", "table", "td:last-child", "blockquote p"):
+        assert "rtl" == chat.run(direction, f".prose {selector}"), selector
+    assert "ltr" == chat.run(direction, ".prose > p:last-child")
     assert "rtl" == chat.run(direction, ".question")
 
 

@@ -80,8 +80,9 @@ def test_the_page_and_all_its_files_are_served(app: ChatPage) -> None:
         assert file.read_bytes() == answer.body()
         for named in re.findall(r'from "\./([^"]+)"', file.read_text(encoding="utf-8")):
             assert (STATIC / named).is_file(), f"{file.name} imports {named}"
-    for named in re.findall(r'(?:src|href)="static/([^"]+)"', html):
-        assert (STATIC / named).is_file(), named
+    named = set(re.findall(r'(?:src|href)="static/([^"]+)"', html))
+
+    assert {file.name for file in STATIC.iterdir()} - {"index.html"} == named
 
 
 def test_the_page_names_no_other_server() -> None:
@@ -106,6 +107,7 @@ def test_the_scripts_never_parse_html() -> None:
 @pytest.mark.slow
 def test_a_built_package_serves_the_page(tmp_path: Path) -> None:
     """What setuptools puts into a wheel has every file of the page, and finds it."""
+    pytest.importorskip("setuptools", reason="needs setuptools")
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "streamkit", tmp_path / "streamkit", ignore=shutil.ignore_patterns("__pycache__"))
@@ -223,6 +225,20 @@ def test_an_event_that_is_not_there(app: ChatPage, server: ProviderServer, id: s
 
     assert 400 == answer.status
     assert "Last-Event-ID" in json.loads(answer.body())["error"]
+
+
+def test_asking_for_the_head_is_no_reading(client: Client, server: ProviderServer) -> None:
+    """HEAD neither takes events nor counts as a reader that has left."""
+    server.reply(chat_answer("a")[:3], Stall())
+    app = chat_page(client.chat("gpt-4o"), linger=0)
+    path = begun(app, "hi")
+    server.wait_for_request()
+    head = get(app, path, "HEAD")
+
+    assert (200, "text/event-stream", b"") == (head.status, head.header("Content-Type"), head.body())
+    assert 1 == server.open_connections
+
+    app.close()
 
 
 def test_cancelling(app: ChatPage, server: ProviderServer) -> None:

@@ -22,6 +22,7 @@ from streamkit.watchdog import watchdog
 from tests.browsing import told
 from tests.feeding import Feed, finish, text, thinking
 from tests.loopback import ask, took
+from tests.strategies import PROPERTY
 
 NEVER = 60.0
 """Seconds that no test waits for."""
@@ -103,6 +104,7 @@ PIECES: list[Chunk] = [
 ]
 
 
+@PROPERTY
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=8))
 def test_nothing_is_lost_or_repeated(steps: list[tuple[int, int]]) -> None:
     """Wherever a browser had stopped, and however often, it gets the rest, while the answer runs or after it."""

@@ -16,6 +16,7 @@ from streamkit.providers import OpenAI
 from streamkit.testing import ProviderServer, Stall, chat_answer, error_answer
 from tests.browsing import EVENT_SOURCE, told
 from tests.loopback import KEY
+from tests.strategies import PROPERTY
 from tests.wsgi_calls import asked, environ_of
 
 HELLO = b"""data: {"type":"token","content":"Hel"}
@@ -279,10 +280,11 @@ def test_a_position_that_is_none(provider: ProviderServer, client: Client) -> No
 def test_too_many_answers(server: ProviderServer, client: Client) -> None:
     """Who could come back finds no room, and is told when to try again; others need none."""
     server.reply(Stall())
-    app = wsgi_app(client, answers=KeptAnswers(most=1, linger=0), keep_alive=0.01)
+    app = wsgi_app(client, answers=KeptAnswers(most=1, linger=0))
     first = asked(app, environ_of(headers=EVENT_SOURCE))
     frames = iter(first.frames)
     assert b"retry: 0\n\n" == next(frames)
+    server.wait_for_request()
     refused = asked(app, environ_of(headers=EVENT_SOURCE))
 
     assert (503, "5") == (refused.status, refused.header("Retry-After"))
@@ -331,6 +333,7 @@ def test_what_is_no_chat() -> None:
         wsgi_app("gpt-4o")  # type: ignore[arg-type]  # on purpose
 
 
+@PROPERTY
 @given(st.text(), st.text(), st.sampled_from(["GET", "HEAD", "OPTIONS", "POST", "\n"]))
 def test_it_stands_any_request(text: str, id: str, method: str) -> None:
     """Whatever a request says, it gets a status, and headers of one line."""

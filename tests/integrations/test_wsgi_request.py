@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamkit.integrations.wsgi_request import WSGIRequest
+from tests.strategies import PROPERTY
 
 UNICODE = "é€😀"
 RAW = UNICODE.encode().decode("latin-1")
@@ -50,6 +51,7 @@ def test_a_parameter(query: str, value: bytes | None) -> None:
     assert value == request(query).query("prompt")
 
 
+@PROPERTY
 @given(st.text(), st.dictionaries(st.text(), st.one_of(st.none(), st.text(), st.integers()), max_size=3))
 def test_it_stands_anything(text: str, environ: dict[str, Any]) -> None:
     """No request makes it raise."""

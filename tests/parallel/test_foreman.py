@@ -18,8 +18,20 @@ from typing import Any
 
 import pytest
 
-from streamkit import BadRequest, Cancelled, Client, ConfigError, Context, RateLimit, StreamKitError, stream_parallel
+from streamkit import (
+    BadRequest,
+    Cancelled,
+    Client,
+    ConfigError,
+    Context,
+    ParallelProgress,
+    RateLimit,
+    StreamKitError,
+    stream_parallel,
+)
 from streamkit.parallel import chunk_feed
+from streamkit.parallel.answer import failed
+from streamkit.parallel.foreman import GRACE, Foreman
 from tests.echoing import EchoServer, echo
 from tests.loopback import took
 
@@ -58,6 +70,23 @@ class Elsewhere(Executor):
             return
         fn, args = pickle.loads(errand)
         future.set_result(pickle.loads(pickle.dumps(fn(*args))))
+
+
+class CutOff(Executor):
+    """Hands on what it is given, but for the first few: these end as if their connection had broken."""
+
+    def __init__(self, executor: Executor, times: int) -> None:
+        self._executor = executor
+        self._left = times
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Hand it on, or end it."""
+        if not self._left:
+            return self._executor.submit(fn, *args, **kwargs)
+        self._left -= 1
+        future: Future[Any] = Future()
+        future.set_result(failed(Cancelled("cancelled: the run has ended")))
+        return future
 
 
 # ---------------------------------------------------------------- threads
@@ -254,6 +283,48 @@ def test_a_worker_that_was_interrupted(client: Client, lost: BaseException) -> N
     assert [echo("a")] == texts
 
 
+def test_a_worker_that_was_cut_off(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that took a broken connection for the end of the run: its prompt is asked again, once."""
+    with Elsewhere() as executor:
+        run = stream_parallel(client, ["a"], model="gpt-4o", executor=CutOff(executor, 1))
+        again = run.texts()
+        (lost,) = stream_parallel(client, ["a"], model="gpt-4o", executor=CutOff(executor, 2))
+
+    assert [echo("a")] == again
+    assert "the executor lost the prompt: Cancelled('cancelled: the run has ended')" in str(lost.error)
+
+
+def test_what_is_not_expected_any_more_is_not_heard(client: Client) -> None:
+    """Of prompts that have their items, or were given to another, no worker's chunks are taken in."""
+    with Elsewhere(OSError("worker gone")) as executor:
+        run = stream_parallel(client, PROMPTS, model="gpt-4o", executor=executor)
+        run.texts()
+
+    assert isinstance(run._workers, Foreman)
+    assert {} == run._workers._marks
+
+
+def test_an_answer_that_is_here_is_not_given_up(client: Client) -> None:
+    """It had come before the cancel, and was in line to be taken in."""
+    told, gate = threading.Event(), threading.Event()
+
+    def hold(progress: ParallelProgress) -> None:
+        if progress.done == 1:
+            told.set()
+            gate.wait(10)
+
+    with Elsewhere() as executor:
+        run = stream_parallel(client, ["a", "b"], model="gpt-4o", executor=executor, on_progress=hold)
+        told.wait(10)
+        while len(executor.sent) < 2:
+            pass
+    run.cancel()
+    Context().wait(2 * GRACE)
+    gate.set()
+
+    assert [echo("a"), echo("b")] == run.texts()
+
+
 def test_workers_without_streamkit(client: Client) -> None:
     """Are not tried again."""
     with Elsewhere(ModuleNotFoundError("No module named 'streamkit'")) as executor:
@@ -430,3 +501,44 @@ def test_the_death_of_the_program_ends_the_streams_of_its_children(
         program.wait()
 
     assert 2 == len(server.requests)
+
+
+FORKING = """
+    import os, signal, sys
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+    from streamkit import Client, stream_parallel
+    from streamkit.providers import OpenAI
+
+    def main(url):
+        client = Client(OpenAI(api_key="sk-not-sent", base_url=url))
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+            run = stream_parallel(client, ["stall"], model="m", executor=executor)
+            next(run.chunks())
+            if os.fork():
+                print("forked", flush=True)
+            signal.pause()
+
+    if __name__ == "__main__":
+        main(*sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("fork" not in METHODS, reason="needs fork")
+def test_a_forked_child_does_not_keep_the_run_alive(server: EchoServer, tmp_path: Path) -> None:
+    """It has no copy of what the workers hang on to: when the program dies, their streams end."""
+    path = tmp_path / "program.py"
+    path.write_text(textwrap.dedent(FORKING))
+    command = [sys.executable, "-W", "ignore", str(path), server.base_url]
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as program:
+        try:
+            assert program.stdout is not None
+            line = program.stdout.readline()
+            program.kill()
+            server.wait_until(lambda: server.open_connections == 0, timeout=1.5)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)
+
+    assert b"forked\n" == line

@@ -138,7 +138,7 @@ def test_chunks_are_taken_in_once_they_are_wanted(lifeline: Lifeline, run: Run) 
 
 
 def test_an_attempt_that_was_overtaken_is_not_heard(lifeline: Lifeline, run: Run) -> None:
-    """A worker that was given up for lost may live: what it sends goes nowhere, and it is not thanked."""
+    """A worker that was given up for lost may live: what it sends goes nowhere, and it is cut off."""
     first, second = (connected(lifeline.rope(), MARK + number) for number in (b"1", b"2"))
     for line, text in ((first, "old"), (second, "new")):
         line.send(CHUNKS + pickle.dumps([TextChunk(content=text, index=0)]))
@@ -148,6 +148,8 @@ def test_an_attempt_that_was_overtaken_is_not_heard(lifeline: Lifeline, run: Run
             pass  # it is on its way
     first.send(CHUNKS + pickle.dumps([TextChunk(content="older", index=1)]))
     first.send(END)
+    with pytest.raises(OSError, match=r"cut|reset"):
+        first.receive()
     second.send(END)
     taken = second.receive()
     second.close()

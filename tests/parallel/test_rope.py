@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from streamkit import Context
+from streamkit.parallel import chunk_feed
 from streamkit.parallel import rope as rope_module
 from streamkit.parallel.chunk_feed import Tape
 from streamkit.parallel.rope import CHUNKS, END, TAKEN, WANTED, Grip, Rope
@@ -156,6 +157,7 @@ def test_not_live_nothing_is_sent(run: Run) -> None:
 def test_messages_have_a_bound(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many chunks go in several; one that is too long by itself goes with the answer, and the stream is not held up."""
     monkeypatch.setattr(rope_module, "LONGEST", 2000)
+    monkeypatch.setattr(chunk_feed, "BUFFER", 2)
     tape = Tape(0, ())
     for number in range(100):
         tape.add(text("x" * 100, number))
@@ -169,7 +171,8 @@ def test_messages_have_a_bound(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
             message = line.receive()
             sizes.append(len(message))
             chunks += pickle.loads(message.removeprefix(CHUNKS))
-        tape.add(text("y" * 5000, 100))
+        for number in range(100, 110):
+            tape.add(text("y" * 5000, number))
 
         assert not grip.deliver()
     assert list(range(100)) == [chunk.index for chunk in chunks]

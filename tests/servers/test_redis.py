@@ -293,6 +293,7 @@ def test_length_is_bounded(durables: Durables) -> None:
     error = failure(lambda: durable.follow("more"))
 
     assert fits.result() == durable.follow("fits").result()
+    assert "xxx" == drain(written)[0]
     assert ResponseTooLarge is type(error) is type(written.err.get())
     assert error.partial is not None
     assert "xxx" == error.partial.text
@@ -576,6 +577,28 @@ def test_a_cut_answer_goes_on(durable: DurableStreams, server: ProviderServer) -
         assert "Once upon a time." == durable.follow("a").result().text
         with pytest.raises(ConfigError, match="whole"):
             durable.resume("a", ask(client))
+
+
+def test_a_whole_answer_whose_end_is_missing(durable: DurableStreams, client: Any, feed: Feed, redis_url: str) -> None:
+    """Its writer died behind the last chunk: nothing is asked, and it is whole."""
+    import redis
+
+    durable.write("a", feed.stream())
+    followed = durable.follow("a")
+    feed.give(*HELLO)
+    for _ in HELLO:
+        followed.ch.get(timeout=5)
+    with redis.Redis.from_url(redis_url) as raw:
+        raw.hset(f"{durable._store._prefix}writer:a", "until", 0)
+        raw.hset(f"{durable._store._prefix}writer:a", "lease", 0)
+    assert "lost" == durable.status("a").state
+    resumed = durable.resume("a", ask(client)).result()
+
+    assert ("Hello 🎨\ud800", True, "stop") == (resumed.text, resumed.complete, resumed.finish_reason)
+    assert resumed == durable.follow("a").result()
+    assert HELLO == [bare(chunk) for chunk in durable.follow("a")]
+    with pytest.raises(ConfigError, match="whole"):
+        durable.resume("a", ask(client))
 
 
 def test_what_cannot_be_resumed(durable: DurableStreams, client: Any, feed: Feed) -> None:

@@ -135,7 +135,12 @@ class ChatPage:
             raise Refusal(HTTPStatus.NOT_FOUND, "this answer is not kept any more: ask again")
         if facts:
             return _only(environ, GET=lambda: _facts(answer))
-        return _only(environ, GET=lambda: self._events(environ, answer), DELETE=lambda: _cancel(answer))
+        return _only(
+            environ,
+            GET=lambda: self._events(environ, answer),
+            HEAD=lambda: _Reply(headers=sse_headers()),  # not a reader, who would come and leave
+            DELETE=lambda: _cancel(answer),
+        )
 
     def _status(self) -> _Reply:
         return _json({"model": self._chat.request.model, "keep_alive": self._keep_alive})
@@ -170,11 +175,7 @@ def _only(environ: Mapping[str, Any], **methods: Callable[[], _Reply]) -> _Reply
     """Do what the request's method says; but for GET only for a page of ours."""
     method = environ["REQUEST_METHOD"]
     if method == "HEAD" and "GET" in methods:
-        reply = methods["GET"]()
-        close = getattr(reply.body, "close", None)
-        if close is not None:
-            close()
-        return attrs.evolve(reply, body=())
+        return attrs.evolve(methods.get("HEAD", methods["GET"])(), body=())
     if method not in methods:
         raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"use {' or '.join(methods)}")
     if method != "GET":

@@ -44,9 +44,7 @@ async function run(view) {
 
 async function receive(turn, view, signal) {
   if (turn.id === null) {
-    const id = await ask(messagesOf(turns));
-    if (signal.aborted) return cancel(id); // stopped while it was being asked for
-    turn.id = id;
+    turn.id = await begun(ask(messagesOf(turns)), signal);
     keep();
   }
   const onConnection = (connected) => {
@@ -60,6 +58,18 @@ async function receive(turn, view, signal) {
     if (Date.now() - saved > SAVE_EVERY) keep();
   }
   if (turn.state === "done") turn.cutOff = (await facts(turn.id)).finish_reason === "length";
+}
+
+/** Give the id of an answer that is being asked for; who does not wait for it cancels it when it comes. */
+function begun(asking, signal) {
+  return new Promise((resolve, reject) => {
+    const leave = () => {
+      reject(signal.reason);
+      asking.then(cancel, () => {});
+    };
+    signal.addEventListener("abort", leave);
+    asking.finally(() => signal.removeEventListener("abort", leave)).then(resolve, reject);
+  });
 }
 
 /** Take what an event tells. */
@@ -228,7 +238,7 @@ addEventListener("pagehide", () => {
   current?.controller.abort();
 });
 addEventListener("pageshow", ({ persisted }) => {
-  if (persisted && current !== null) run(current.view);
+  
 });
 
 /** Show what was kept, and go on with an answer that was under way when the page was left. */

@@ -1,15 +1,14 @@
 // Copying: what its buttons do.
 
 const SHOWN = 1500; // milliseconds that a button says what it did
+const LABEL = "Copy";
 
 /** Copy a text, and have the button say so. */
 export async function copy(text, button) {
   const done = (await copied(text)) ? "Copied" : "Press Ctrl+C";
-  const label = button.dataset.label ?? button.textContent;
-  button.dataset.label = label;
   button.textContent = done;
   setTimeout(() => {
-    button.textContent = label;
+    button.textContent = LABEL;
   }, SHOWN);
   return done;
 }

@@ -17,10 +17,16 @@ export function newTurn(question) {
 export function load() {
   try {
     const turns = JSON.parse(sessionStorage.getItem(KEY));
-    return Array.isArray(turns) ? turns : [];
+    return Array.isArray(turns) && turns.every(isTurn) ? turns : [];
   } catch {
-    return []; // another version's, or storage is forbidden
+    return []; // storage is forbidden
   }
+}
+
+/** Another program may have been at this address before, or another version of this one. */
+function isTurn(value) {
+  const blank = newTurn("");
+  return Object.keys(blank).every((name) => value !== null && Object.hasOwn(value, name));
 }
 
 /** Keep the turns; false where there is no room for them. */

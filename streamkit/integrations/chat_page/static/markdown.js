@@ -64,32 +64,36 @@ function cleaned(line) {
 
 // -- blocks to nodes
 
-function blockNode(block, open) {
+/** A block has the direction of its text; what is in a list, a quote or a table has that of the whole. */
+const OUTERMOST = { dir: "auto" };
+
+function blockNode(block, open, direction = OUTERMOST) {
   switch (block.type) {
     case "heading":
-      return headingNode(block, open);
+      return headingNode(block, open, direction);
     case "code":
       return codeNode(block);
     case "rule":
       return element("hr");
     case "quote":
-      return element("blockquote", { dir: "auto" }, blockNodes(block.blocks, open));
+      return element("blockquote", direction, blockNodes(block.blocks, open));
     case "list":
-      return listNode(block, open);
+      return listNode(block, open, direction);
     case "table":
-      return tableNode(block, open);
+      return tableNode(block, open, direction);
     default:
-      return element("p", { dir: "auto" }, proseNodes(block.text, { open }));
+      return element("p", direction, proseNodes(block.text, { open }));
   }
 }
 
 function blockNodes(blocks, open) {
-  return blocks.map((block, i) => blockNode(block, open && i === blocks.length - 1));
+  return blocks.map((block, i) => blockNode(block, open && i === blocks.length - 1, {}));
 }
 
-function headingNode({ level, text }, open) {
+function headingNode({ level, text }, open, direction) {
   // The page has the first two levels.
-  return element(`h${Math.min(6, level + 2)}`, { class: `level-${level}`, dir: "auto" }, proseNodes(text, { open }));
+  const attributes = { class: `level-${level}`, ...direction };
+  return element(`h${Math.min(6, level + 2)}`, attributes, proseNodes(text, { open }));
 }
 
 function codeNode({ info, text }) {
@@ -101,32 +105,34 @@ function codeNode({ info, text }) {
   ]);
 }
 
-function listNode({ start, loose, items }, open) {
+function listNode({ start, loose, items }, open, direction) {
   const nodes = items.map((item, i) => itemNode(item, loose, open && i === items.length - 1));
-  if (start === null) return element("ul", {}, nodes);
-  return element("ol", start === 1 ? {} : { start: String(start) }, nodes);
+  if (start === null) return element("ul", direction, nodes);
+  return element("ol", { ...direction, ...(start !== 1 && { start: String(start) }) }, nodes);
 }
 
 function itemNode({ task, blocks }, loose, open) {
   const nodes = blocks.flatMap((block, i) => {
     const last = open && i === blocks.length - 1;
-    return block.type === "paragraph" && !loose ? proseNodes(block.text, { open: last }) : [blockNode(block, last)];
+    const bare = block.type === "paragraph" && !loose;
+    return bare ? proseNodes(block.text, { open: last }) : [blockNode(block, last, {})];
   });
-  if (task === null) return element("li", { dir: "auto" }, nodes);
+  if (task === null) return element("li", {}, nodes);
   const box = { class: "box", role: "img", "aria-label": task ? "done" : "to do" };
-  return element("li", { class: "task", dir: "auto" }, [element("span", box, [task ? "☑" : "☐"]), " ", ...nodes]);
+  return element("li", { class: "task" }, [element("span", box, [task ? "☑" : "☐"]), " ", ...nodes]);
 }
 
-function tableNode({ head, align, rows }, open) {
+function tableNode({ head, align, rows }, open, direction) {
   const row = (tag, cells, isOpen) =>
     element("tr", {}, cells.map((cell, i) => cellNode(tag, cell, align[i], isOpen)));
   const body = rows.map((cells, i) => row("td", cells, open && i === rows.length - 1));
   const table = element("table", {}, [element("thead", {}, [row("th", head, false)]), element("tbody", {}, body)]);
-  return element("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table" }, [table]);
+  const attributes = { class: "table", tabindex: "0", role: "region", "aria-label": "Table", ...direction };
+  return element("div", attributes, [table]);
 }
 
 function cellNode(tag, text, align, open) {
-  const attributes = { dir: "auto", ...(tag === "th" && { scope: "col" }), ...(align && { class: align }) };
+  const attributes = { ...(tag === "th" && { scope: "col" }), ...(align && { class: align }) };
   return element(tag, attributes, proseNodes(text, { open, breaks: true }));
 }
 

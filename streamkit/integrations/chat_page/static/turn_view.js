@@ -6,6 +6,12 @@ import { Painter } from "./painter.js";
 
 const BRIEF = 500; // milliseconds that need no number
 
+// Looked up once: the long text that lies between them is not to be searched for each frame.
+const PARTS = [
+  "question", "answer", "thinking", "summary", "thought", "prose", "connection", "notice", "notice-text", "retry",
+  "meter", "copy-answer",
+];
+
 const template = document.getElementById("turn");
 
 /** Shows a turn. Text is added as it comes and drawn with the next frame; all else is drawn at once. */
@@ -14,20 +20,17 @@ export class TurnView {
   constructor(turn, { onRetry, onPaint }) {
     this.turn = turn;
     this.node = template.content.firstElementChild.cloneNode(true);
-    this.find(".question").textContent = turn.question;
-    this.find(".retry").addEventListener("click", onRetry);
-    this.markdown = new MarkdownView(this.find(".prose"));
-    this.thought = this.find(".thought").appendChild(document.createTextNode(""));
+    this.parts = Object.fromEntries(PARTS.map((name) => [name, this.node.querySelector(`.${name}`)]));
+    this.parts.question.textContent = turn.question;
+    this.parts.retry.addEventListener("click", onRetry);
+    this.markdown = new MarkdownView(this.parts.prose);
+    this.thought = this.parts.thought.appendChild(document.createTextNode(""));
     this.waiting = ""; // thinking that is not drawn yet
     this.onPaint = onPaint;
     this.painter = new Painter(() => this.paint());
     this.addThinking(turn.thinking);
     this.addText(turn.text);
     this.update();
-  }
-
-  find(selector) {
-    return this.node.querySelector(selector);
   }
 
   addText(text) {
@@ -50,24 +53,24 @@ export class TurnView {
       failed: error,
     };
     this.node.dataset.state = state;
-    this.find(".answer").setAttribute("aria-busy", String(state === "running"));
-    this.find(".notice-text").textContent = notices[state];
-    this.find(".notice").hidden = notices[state] === "";
-    this.find(".retry").hidden = state !== "failed" && state !== "stopped";
-    this.find(".copy-answer").hidden = state === "running" || text === "";
+    this.parts.answer.setAttribute("aria-busy", String(state === "running"));
+    this.parts["notice-text"].textContent = notices[state];
+    this.parts.notice.hidden = notices[state] === "";
+    this.parts.retry.hidden = state !== "failed" && state !== "stopped";
+    this.parts["copy-answer"].hidden = state === "running" || text === "";
     this.painter.now();
   }
 
   /** Say that the connection is cut, or is not any more. */
   showConnection(connected) {
     this.node.classList.toggle("cut", !connected);
-    this.find(".connection").hidden = connected;
+    this.parts.connection.hidden = connected;
   }
 
   paint() {
     this.markdown.render({ open: this.turn.state === "running" });
     this.paintThinking();
-    this.find(".meter").textContent = measured(this.turn);
+    this.parts.meter.textContent = measured(this.turn);
     this.node.classList.toggle("empty", this.turn.text === "" && this.turn.thinking === "");
     this.onPaint();
   }
@@ -76,10 +79,10 @@ export class TurnView {
     const { thinking, text, state, first, firstText, ended } = this.turn;
     if (this.waiting !== "") this.thought.appendData(this.waiting);
     this.waiting = "";
-    this.find(".thinking").hidden = thinking === "";
+    this.parts.thinking.hidden = thinking === "";
     const thinks = text === "" && state === "running";
     const took = (firstText ?? ended ?? Date.now()) - first;
     const thought = took < BRIEF ? "Thought for a moment" : `Thought for ${duration(took)}`;
-    this.find(".thinking summary").textContent = thinks ? "Thinking…" : thought;
+    this.parts.summary.textContent = thinks ? "Thinking…" : thought;
   }
 }
