@@ -57,9 +57,11 @@ SERVERS = {
 class Served:
     """A server that runs in a process of its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], url: str, workers: int) -> None:
         self._process = process
         self.url = url
+        self.workers = workers
+        """How many processes answer; they share no memory."""
 
     def threads(self) -> int:
         """How many threads it has, with those of its workers."""
@@ -102,14 +104,19 @@ def served(server: str, program: str, **env: str) -> Iterator[Served]:
             [sys.executable, *arguments, *([] if "-m" in arguments else [str(fd)])],
             pass_fds=[fd],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([folder, str(ROOT)]), **env},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([folder, str(ROOT), os.environ.get("PYTHONPATH", "")]),
+                **env,
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
         try:
             assert process.stdout is not None
             said = process.stdout.readline().decode().strip() if server == "streamkit" else ""
-            yield Served(process, said or f"http://127.0.0.1:{listening.getsockname()[1]}")
+            url = said or f"http://127.0.0.1:{listening.getsockname()[1]}"
+            yield Served(process, url, 2 if server == "gunicorn sync" else 1)
         finally:
             process.terminate()
             _, errors = process.communicate(timeout=10)

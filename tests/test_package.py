@@ -118,7 +118,7 @@ UNMIRRORED = {
 }
 """Test files at the top that are about the project rather than a module."""
 
-BESIDE = {"benchmarks", "docs", "examples", "faults", "requests", "servers", "typing"}
+BESIDE = {"benchmarks", "browser", "docs", "examples", "faults", "requests", "servers", "typing"}
 """Folders of tests that are about another folder of the project, or about all of it."""
 
 

@@ -40,7 +40,7 @@ def entries_of(store: Store, log: DurableLog, run: Run, wait: float) -> Iterator
     Gives the chunks that are new, a batch for each read. `wait` is in seconds, for an answer that nobody has begun.
     """
     until, ended = time.monotonic() + wait, False
-    with store.line(run) as line:
+    with store.line(run.slot) as line:
         while log.outcome is None:
             state, count, left = look(store, log.name, run.pause)
             if state == "unknown":

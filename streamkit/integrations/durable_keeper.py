@@ -20,6 +20,7 @@ from streamkit.forks import after_fork, new_lock
 from streamkit.integrations.durable_scripts import RENEW
 from streamkit.integrations.durable_store import Line, Store
 from streamkit.stream import ChatStream
+from streamkit.transport.slot import SocketSlot
 
 __all__ = ["Keeper", "Kept"]
 
@@ -28,8 +29,8 @@ logger = logging.getLogger("streamkit")
 _TOKEN = 16
 """Characters of a token."""
 
-ROUND = 0.25
-"""Seconds between two looks whether anything is left to do. It asks the thread's own socket only, not Redis."""
+REST = 0.25
+"""Seconds until the database is tried again that was away."""
 
 
 class Kept(Protocol):
@@ -62,6 +63,7 @@ class Keeper:
         """Begin with nothing, and with a channel of one's own."""
         self._kept: dict[str, Kept] = {}
         self._thread: threading.Thread | None = None
+        self._slot = SocketSlot()  # of what the thread waits on
         self.channel = self._store.channel(secrets.token_hex(8))
 
     @contextmanager
@@ -87,12 +89,20 @@ class Keeper:
         """Keep it no longer."""
         with self._lock:
             self._kept.pop(kept.token, None)
+            slot = None if self._kept else self._slot
+        if slot is not None:
+            slot.interrupt()
 
     def close(self) -> None:
-        """Cancel what is written, and wait up to a second for each."""
-        for handle in [one.handle for one in self._kept_now()]:
-            if handle is not None:
-                handle.close()
+        """Cancel what is written, and wait up to a second for each, and for the thread."""
+        handles = [one.handle for one in self._kept_now() if one.handle is not None]
+        for handle in handles:
+            handle.cancel("its writer was closed")
+        for handle in handles:
+            handle.close()
+        thread = self._thread
+        if thread is not None:
+            thread.join(1.0)
 
     def _kept_now(self) -> list[Kept]:
         with self._lock:
@@ -100,19 +110,24 @@ class Keeper:
 
     def _run(self) -> None:
         while not self._is_done():
+            slot = self._slot
             try:
-                with self._store.line() as line:
+                with self._store.line(slot) as line:
                     self._listen(line)
             except StreamKitError as error:
-                logger.debug("leases cannot be renewed now: %s", error)
-                time.sleep(ROUND)
+                if not slot.interrupted:
+                    logger.debug("leases cannot be renewed now: %s", error)
+                    time.sleep(REST)
             except Exception:
                 logger.exception("an internal error of the keeper of leases")
-                time.sleep(ROUND)
+                time.sleep(REST)
+            finally:
+                slot.release()
 
     def _is_done(self) -> bool:
         with self._lock:
             if self._kept:
+                self._slot = SocketSlot()
                 return False
             self._thread = None
             return True
@@ -124,7 +139,7 @@ class Keeper:
             if time.monotonic() >= due:
                 self._renew()
                 due = time.monotonic() + self._lease / 3
-            message = line.heard(max(0.001, min(ROUND, due - time.monotonic())))
+            message = line.heard(max(0.001, due - time.monotonic()))
             if message is not None:
                 self._cancel(message)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from streamkit.errors import printable
 from streamkit.integrations.durable_log import Entry
 from streamkit.integrations.durable_scripts import Script
-from streamkit.run import Run
+from streamkit.transport.slot import SocketSlot
 
 __all__ = ["Line", "Pause", "Store", "told"]
 
@@ -41,8 +41,8 @@ class Store(Protocol):
     def lasting(self, attempt: Callable[[], T], pause: Pause) -> T:
         """Give what an attempt gives, made again while the database is away, for as long as that may be."""
 
-    def line(self, run: Run | None = None) -> AbstractContextManager[Line]:
-        """Open a line, which the end of `run` interrupts."""
+    def line(self, slot: SocketSlot | None = None) -> AbstractContextManager[Line]:
+        """Open a line; its socket is held in `slot`, so that who waits on it can be woken."""
 
     def channel(self, name: str) -> str:
         """Give the key of a channel."""

@@ -176,8 +176,11 @@ class Writing:
         """Write how it ended, if that can still be done."""
         if self._lost is not None:
             return
-        if not isinstance(error, StreamKitError):
-            error = StreamKitError(f"an internal error ended the stream: {type(error).__name__}")
+        if not isinstance(error, StreamKitError) or (type(error) is StreamKitError and error.__cause__ is not None):
+            logger.error("an internal error ended %s: %r", told(self.name), error)
+            error = StreamKitError(
+                "an internal error ended the stream: the log of its writer has it"
+            )  # may say anything
         try:
             self._send(pause, outcome=error)
         except StreamKitError as failure:

@@ -26,7 +26,7 @@ from streamkit.types.chunks import Chunk
 from streamkit.types.response import ChatResponse
 from streamkit.watchdog import watchdog
 
-__all__ = ["KeptAnswer", "KeptAnswers", "TooManyAnswers"]
+__all__ = ["KeptAnswer", "KeptAnswers", "Reading", "TooManyAnswers"]
 
 _NO_READER_YET = 10.0
 """Seconds that an answer waits for its first reader."""
@@ -39,6 +39,9 @@ _ROUND = 0.1
 
 _RETRY = 0.5
 """Seconds after which a browser is to come back; half of `linger`, where that is less."""
+
+_SOONEST = 0.05
+"""Seconds at least: a server that is down is not to be asked without a pause."""
 
 _ID = re.compile(r"([0-9a-f]{32})(?:-([0-9]{1,12}))?")
 
@@ -92,7 +95,7 @@ class KeptAnswers:
         return answer
 
     def get(self, id: str) -> KeptAnswer | None:
-        """Give the answer of this id, or that of the event of this id; None where it is not kept (any more)."""
+        """Give the answer of this id, or of one of its events but the last; None where it is not kept (any more)."""
         named = _ID.fullmatch(id)
         if named is None:
             return None
@@ -103,7 +106,8 @@ class KeptAnswers:
     @property
     def full(self) -> bool:
         """Whether `most` answers run, so that no other can begin."""
-        return sum(answer.running for answer in list(self._running.values())) >= self.most
+        with self._lock:
+            return sum(answer.running for answer in self._running.values()) >= self.most
 
     def close(self) -> None:
         """Cancel what runs, and forget all. Readers still get what had arrived. It can be used again."""
@@ -180,7 +184,7 @@ class KeptAnswer:
         thinking: bool = False,
         lingers: bool = True,
         gone: Callable[[], bool] | None = None,
-    ) -> Iterator[bytes]:
+    ) -> Reading:
         """Give the frames for a browser, as `sse_events` does, from the first on, or those after the event of that id.
 
         Each has an id for `Last-Event-ID`; that of the last one ends in "-done". Blocks for the next frame. Close it
@@ -190,7 +194,7 @@ class KeptAnswer:
         Raises:
             ConfigError: `after` is no id of an event of this answer, or `keep_alive` is not above zero.
         """
-        return _Reading(self, self._position(after), keep_alive, gone, thinking=thinking, lingers=lingers)
+        return Reading(self, self._position(after), keep_alive, gone, thinking=thinking, lingers=lingers)
 
     def cancel(self, reason: str | None = None) -> None:
         """End it at once; readers get what had arrived, and an error event. Idempotent; any thread may call it."""
@@ -228,7 +232,7 @@ class KeptAnswer:
         self.end_if_left(now)
 
 
-class _Reading(Iterator[bytes]):
+class Reading(Iterator[bytes]):
     """A reader of an answer. It counts as one from its making to its end, its closing, or being dropped."""
 
     def __init__(
@@ -251,6 +255,7 @@ class _Reading(Iterator[bytes]):
         answer._enter(reader)
 
     def __next__(self) -> bytes:
+        """Give the next frame; blocks for it."""
         if self._reader not in self._answer._readers:
             raise StopIteration
         try:
@@ -279,8 +284,8 @@ def _frames(answer: KeptAnswer, at: int, silence: Silence, *, thinking: bool, li
     def last() -> Told:
         return tell_end(answer.stream.err.get(), answer.stream.final.get()), f"{answer.id}-done"
 
-    if lingers:
-        yield b"retry: %d\n\n" % (1000 * min(_RETRY, answer._linger / 2))
+    if lingers and answer._linger > 0:
+        yield b"retry: %d\n\n" % (1000 * max(_SOONEST, min(_RETRY, answer._linger / 2)))
     yield from frames(_logged(answer.stream, at, silence), silence, told, last)
 
 
@@ -353,15 +358,13 @@ class _Rounds:
     """What the watchdog watches of kept answers, which it must not keep alive."""
 
     def __init__(self, answers: KeptAnswers) -> None:
-        # Kept: at interpreter exit a module's names may be gone.
-        self._post, self._stop = watchdog.post, functools.partial(watchdog.unwatch, self)
-        self._answers = weakref.ref(answers, self._dropped)
+        self._answers = weakref.ref(answers)
 
     def check(self, now: float) -> float | None:
         answers = self._answers()
         if answers is not None and answers._round(self, now):
             return now + _ROUND
-        self._stop()
+        watchdog.unwatch(self)
         return None
 
     def forked(self) -> None:
@@ -369,6 +372,3 @@ class _Rounds:
         if answers is not None:
             answers._forget()
             answers._rounds = None
-
-    def _dropped(self, _: object) -> None:
-        self._post(self._stop)  # and no more: this may run in the middle of any line, as a finalizer does

@@ -4,47 +4,40 @@
     durable.write("answer-17", chat)                     # here, or in a worker
     for chunk in durable.follow("answer-17"): ...        # there, from the beginning or from any chunk
 
-The only door to redis-py: the modules beside it (`durable_*`) know of a `Store` alone.
+The only door to redis-py, which is given to `durable_redis`: the other modules beside it know of a `Store` alone.
 """
 
 from __future__ import annotations
 
 import functools
-import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
 from streamkit.client import ChatBuilder
 from streamkit.context import Context
 from streamkit.derived import AnyStream, Opens, opened, opening
-from streamkit.errors import ConfigError, ConnectionLost, StreamKitError, TransportError, printable, require
-from streamkit.integrations.durable_follow import LONGEST_WAIT, as_it_is, entries_of, look
+from streamkit.errors import ConfigError, StreamKitError, printable, require
+from streamkit.integrations.durable_follow import as_it_is, entries_of, look
 from streamkit.integrations.durable_keeper import Keeper
-from streamkit.integrations.durable_log import DurableLog, Entry, checked_id
-from streamkit.integrations.durable_scripts import CANCEL, DELETE, Script
+from streamkit.integrations.durable_log import DurableLog, checked_id
+from streamkit.integrations.durable_redis import RedisStore
+from streamkit.integrations.durable_scripts import CANCEL, DELETE
 from streamkit.integrations.durable_store import Pause
 from streamkit.integrations.durable_write import Keeping, Writing
 from streamkit.loops.state import StreamState
 from streamkit.resuming import stream_with_retry
-from streamkit.retry import RetryBudget, call_with_retries
 from streamkit.run import Run
-from streamkit.settings import RetryPolicy
 from streamkit.stream import NO_CLOCKS, ChatStream, start_stream
 
 if TYPE_CHECKING:
     import redis
 
 __all__ = ["DurableState", "DurableStatus", "DurableStreams"]
-
-logger = logging.getLogger("streamkit")
-
-T = TypeVar("T")
 
 DurableState = Literal["running", "complete", "failed", "lost", "unknown"]
 """How an answer is. "lost" is one whose writer has died; "unknown" one that was not begun, or has expired."""
@@ -99,7 +92,7 @@ class DurableStreams:
         require("max_chunks", max_chunks, int, "give a number of chunks")
         if max_chunks < 1:
             raise ConfigError(f"max_chunks={max_chunks}: give 1 or more")
-        self._store = _Redis(server, prefix, patience)
+        self._store = RedisStore(_redis_py(), server, prefix, patience)
         self._keeping = Keeping(keep=keep, max_chunks=max_chunks, lease=lease)
         self._keeper = Keeper(self._store, lease)
 
@@ -221,7 +214,7 @@ class DurableStreams:
     ) -> ChatStream:
         writing = Writing(self._store, _checked(name), self._keeping, self._keeper.release)
         with self._keeper.keeping(writing):
-            writing.begin(self._keeper.channel, None if known is None else known.token_count, time.sleep)
+            writing.begin(self._keeper.channel, None if known is None else known.token_count, _pause_of(ctx))
             try:
                 other = opening(stream, ctx) if isinstance(stream, Opens) else opened(stream)
                 source = functools.partial(writing.source, other)
@@ -243,6 +236,16 @@ class _Rest:
     def get_stream(self, ctx: Context | None = None) -> ChatStream:
         """Ask for it."""
         return stream_with_retry(self.chat, state=self.known, ctx=ctx)
+
+
+def _pause_of(ctx: Context | None) -> Pause:
+    """Sleeping, as far as a context lets one."""
+
+    def pause(seconds: float) -> None:
+        if ctx is not None and ctx.wait(seconds) and (error := ctx.error()) is not None:
+            raise error
+
+    return time.sleep if ctx is None else pause
 
 
 def _state_of(log: DurableLog) -> StreamState:
@@ -278,200 +281,10 @@ def _can_be_encoded(text: str) -> bool:
 LONGEST_NAME = 500
 """Characters."""
 
-AT_ONCE = 500
-"""Entries that are read at once."""
 
-_ANSWER_TIME = 5.0
-"""Seconds within which Redis answers, beside those that it is asked to wait; where the user's settings say nothing."""
-
-_AGAIN = RetryPolicy(max_retries=1_000_000, initial_interval=0.05, max_interval=1.0)
-"""Ends by `patience`."""
-
-_POOLS_OWN = ("event_dispatcher", "himport_registry", "maint_notifications_", "oss_cluster_", "orig_")
-"""Settings that a pool of redis-py has added to those of its connections, for itself alone."""
-
-
-class _Redis:
-    """The `Store`: scripts go over a pool of connections; who waits has one of its own."""
-
-    def __init__(self, server: str | redis.Redis, prefix: str, patience: float) -> None:
-        try:
-            import redis
-            from redis.backoff import NoBackoff
-            from redis.retry import Retry
-        except ImportError as e:
-            raise ConfigError("redis-py is not installed: pip install 'streamkit-llm[redis]'") from e
-        self._errors: Any = redis.exceptions
-        self._prefix = prefix
-        self._patience = patience
-        self._theirs = _pool(redis, server)  # held: with Sentinel it knows the addresses
-        settings = {
-            name: value for name, value in self._theirs.connection_kwargs.items() if not name.startswith(_POOLS_OWN)
-        }
-        settings |= {
-            "decode_responses": False,
-            "protocol": 2,
-            "retry": Retry(NoBackoff(), 0),
-            "retry_on_timeout": False,
-        }
-        settings["socket_timeout"] = settings.get("socket_timeout") or _ANSWER_TIME
-        settings.setdefault("socket_connect_timeout", _ANSWER_TIME)
-        kind: Any = self._theirs.connection_class
-        self._connect = functools.partial(kind, **{**settings, "socket_timeout": LONGEST_WAIT + _ANSWER_TIME})
-        self._client: Any = redis.Redis(connection_pool=redis.ConnectionPool(connection_class=kind, **settings))
-
-    def ask(self, script: Script, names: Sequence[str], *arguments: str | int | bytes, pause: Pause) -> Any:
-        keys = [key for name in names for key in (self._key("chunks", name), self._key("writer", name))]
-        run = functools.partial(self._run, script, keys, arguments)
-        return self.lasting(functools.partial(self.translated, run), pause)
-
-    def lasting(self, attempt: Callable[[], T], pause: Pause) -> T:
-        return call_with_retries(
-            attempt,
-            _AGAIN,
-            _Endless(),
-            pause=pause,
-            remaining=_Clock(self._patience).left,
-            on_retry=lambda retry: logger.info("Redis is away, tried again in %.2f s: %s", retry.delay, retry.error),
-        )
-
-    @contextmanager
-    def line(self, run: Run | None = None) -> Iterator[_Line]:
-        line = _Line(self, run)
-        try:
-            yield line
-        finally:
-            line.close()
-
-    def channel(self, name: str) -> str:
-        return self._key("control", name)
-
-    def close(self) -> None:
-        """Give up connections that nobody uses."""
-        self._client.connection_pool.disconnect(inuse_connections=False)
-
-    def _key(self, kind: str, name: str) -> str:
-        return f"{self._prefix}{kind}:{name}"
-
-    def _run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | int | bytes]) -> Any:
-        try:
-            return self._client.evalsha(script.sha, len(keys), *keys, *arguments)
-        except self._errors.NoScriptError:  # Redis is new, or was restarted
-            return self._client.eval(script.text, len(keys), *keys, *arguments)
-        except self._errors.ReadOnlyError:
-            self.close()  # the next connection may find the new primary
-            raise
-
-    def translated(self, do: Callable[[], T]) -> T:
-        """Raise errors of the tree for those of redis-py: without these, whose frames have the password."""
-        try:
-            return do()
-        except (self._errors.RedisError, OSError) as error:
-            failure = self._told(error)
-        raise failure
-
-    def _told(self, error: Exception) -> StreamKitError:
-        text, kinds = printable(str(error), 300), self._errors
-        if isinstance(error, (kinds.AuthenticationError, kinds.AuthorizationError, kinds.NoPermissionError)):
-            return ConfigError(f"Redis refuses this user or password, or what is asked: {text}")
-        if isinstance(error, (kinds.ConnectionError, kinds.TimeoutError, OSError)):
-            return ConnectionLost(f"Redis is away: {text}")
-        if "READONLY" in text or "UNBLOCKED" in text or isinstance(error, (kinds.ReadOnlyError, kinds.MasterDownError)):
-            return ConnectionLost(
-                f"this Redis is a replica, or has lost its primary: {text}; give the primary's address"
-            )
-        if "OOM" in text or isinstance(error, kinds.OutOfMemoryError):
-            return TransportError(
-                f"Redis is out of memory: {text}; raise its maxmemory, or keep less (keep=..., max_chunks=...)",
-                retryable=False,
-            )
-        if "WRONGTYPE" in text:
-            return ConfigError(f"a key of this name holds something else: {text}; use another prefix, or delete it")
-        return TransportError(f"Redis answered with an error: {text}", retryable=False)
-
-
-class _Line:
-    """A connection on which one may wait. After an error it is opened anew when it is next used."""
-
-    def __init__(self, store: _Redis, run: Run | None) -> None:
-        self._store = store
-        self._run = run
-        self._connection: Any = store._connect()
-        self._open = False
-
-    def read(self, name: str, position: str, wait: float) -> Sequence[Entry]:
-        wait = min(wait, LONGEST_WAIT)
-        key = self._store._key("chunks", name)
-        command = ("XREAD", "COUNT", AT_ONCE, "BLOCK", max(1, int(wait * 1000)), "STREAMS", key, position)
-        found = self._asked(*command)
-        return found[0][1] if found else ()
-
-    def subscribe(self, channel: str) -> None:
-        self._asked("SUBSCRIBE", channel)
-
-    def heard(self, wait: float) -> bytes | None:
-        return self._store.translated(functools.partial(self._heard, wait))
-
-    def close(self) -> None:
-        self._connection.disconnect()
-
-    def _asked(self, *command: str | int) -> Any:
-        try:
-            return self._store.translated(functools.partial(self._sent, *command))
-        except StreamKitError:
-            self._open = False
-            self._connection.disconnect()
-            raise
-
-    def _sent(self, *command: str | int) -> Any:
-        self._opened().send_command(*command)
-        return self._connection.read_response()
-
-    def _heard(self, wait: float) -> bytes | None:
-        if not self._connection.can_read(timeout=wait):
-            return None
-        kind, _, message = self._connection.read_response()
-        return message if kind == b"message" else None
-
-    def _opened(self) -> Any:
-        if not self._open:
-            self._connection.connect()
-            socket = getattr(self._connection, "_sock", None)
-            if self._run is not None and socket is not None:
-                self._run.slot.hold(socket)  # the end of the stream wakes who waits
-            self._open = True
-        return self._connection
-
-
-class _Endless(RetryBudget):
-    """Redis belongs to the user: it is asked again for as long as that is wished."""
-
-    def take(self, error: BaseException) -> int:
-        return 1
-
-
-class _Clock:
-    """The time that is left, from when it was first asked for."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._until: float | None = None
-
-    def left(self) -> float:
-        now = time.monotonic()
-        if self._until is None:
-            self._until = now + self._seconds
-        return self._until - now
-
-
-def _pool(redis: Any, server: Any) -> Any:
-    if isinstance(server, redis.Redis):
-        return server.connection_pool
-    require("server", server, str, "give a URL such as 'redis://localhost:6379/0', or a redis.Redis")
+def _redis_py() -> Any:
     try:
-        return redis.ConnectionPool.from_url(server)
-    except ValueError:  # not shown: it may quote the password
-        pass
-    raise ConfigError(
-        "the URL of Redis cannot be read: give redis://[[user]:password@]host[:port][/db], or unix://path"
-    )
+        import redis
+    except ImportError as e:
+        raise ConfigError("redis-py is not installed: pip install 'streamkit-llm[redis]'") from e
+    return redis

@@ -192,11 +192,12 @@ def _without_answer(
     request: WSGIRequest, cors: list[tuple[str, str]], answers: KeptAnswers | None
 ) -> SSEResponse | None:
     """Give the response to a request that needs no answer, or cannot have one."""
+    head = request.method == "HEAD"
     if not request.can_stream:
-        return not_supported(cors)
+        return not_supported(cors, head=head)
     if request.ended:
         return SSEResponse(204, cors)
-    if request.method == "HEAD":
+    if head:
         return SSEResponse(200, [*sse_headers(), *cors])
     if answers is not None and answers.full and request.comes_back and not request.last_event_id:
         later = [("Retry-After", str(_RETRY_AFTER)), *cors]
@@ -226,9 +227,10 @@ class _Source:
         """The rest of one that it has come back to; an answer begun anew would be appended to the old text."""
         _give_up(self.chat)
         answer = self.answers.get(last_event_id) if self.answers is not None else None
-        if answer is None:
-            raise ConfigError("this answer is not kept any more: ask again")
-        return answer.events(last_event_id, keep_alive=self.keep_alive, thinking=self.thinking, gone=gone)
+        if answer is not None:
+            with contextlib.suppress(ConfigError):  # an id that no event had
+                return answer.events(last_event_id, keep_alive=self.keep_alive, thinking=self.thinking, gone=gone)
+        raise ConfigError("this answer is not kept any more: ask again")
 
 
 def _told(frames: Callable[[Gone], Iterator[bytes]], id: str | None, gone: Gone) -> Iterator[bytes]:

@@ -157,13 +157,18 @@ class _Server(ThreadingMixIn, WSGIServer):
                 del self._served[threading.current_thread()]
 
     def hang_up(self) -> None:
-        """Close the connections that are open, and wait a moment for their threads."""
-        until = time.monotonic() + 2.0
+        """Let answers that have ended be sent, close the connections, and wait a moment for their threads."""
+        self._join(0.2)
         with self._lock:
-            open_ones = [*self._served.items()]
-            for _, sock in open_ones:
+            for sock in self._served.values():
                 _shut(sock)
-        for thread, _ in open_ones:
+        self._join(2.0)
+
+    def _join(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        with self._lock:
+            threads = [*self._served]
+        for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -5,9 +5,13 @@
         print(item.prompt, item.error or item.text)
 
 How it hangs together: `run` is what the user reads. Behind it a `batch` takes the prompts (`prompts`) one by one, has
-them asked (`workers`: own threads, or an executor; `answer`, or for other processes `errand`) when it is their turn
-(`rate_limit`), and collects the items. `checkpoint` keeps the answers in a file, `chunk_feed` merges the chunks, and
-`announcer` tells how far it is.
+them asked (`crew`: own threads, or `foreman`: an executor) when it is their turn (`rate_limit`), and collects the
+items. `answer` asks one. `checkpoint` keeps the answers in a file, `chunk_feed` merges the chunks, and `announcer`
+tells how far it is.
+
+To other processes prompts go as `errand`s, without keys (`credentials`). There each hangs by a `rope` on the run's
+`lifeline`, at the address that its `route` says; what passes between them is `sealed`. Dask's own word is heeded, too
+(`dask_task`).
 """
 
 from __future__ import annotations

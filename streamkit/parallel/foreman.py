@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import logging
@@ -17,6 +18,7 @@ import attrs
 from streamkit import __version__
 from streamkit.errors import Cancelled, ConfigError, StreamKitError
 from streamkit.forks import new_lock
+from streamkit.inbox import take
 from streamkit.parallel.answer import Answer, failed
 from streamkit.parallel.batch import Batch, item_of
 from streamkit.parallel.chunk_feed import Tape
@@ -24,7 +26,7 @@ from streamkit.parallel.crew import join, new_name
 from streamkit.parallel.errand import answer_errand, errand_of
 from streamkit.parallel.lifeline import Lifeline
 from streamkit.parallel.prompts import Task
-from streamkit.parallel.route import Route
+from streamkit.parallel.route import Route, has_closed
 
 __all__ = ["Foreman"]
 
@@ -32,6 +34,8 @@ logger = logging.getLogger("streamkit")
 
 GRACE = 0.25
 """Seconds that a cancelled run waits for what workers of other processes have so far."""
+LOOK = 1.0
+"""Seconds between two looks whether an executor that says nothing has closed."""
 
 
 @attrs.frozen(kw_only=True)
@@ -134,7 +138,7 @@ class Foreman:
     # -- taking in
 
     def _collect(self) -> None:
-        while (ended := self._ended.get()) is not None:
+        while (ended := self._next_ended()) is not None:
             given, future = ended
             del ended
             with self._lock:
@@ -145,6 +149,20 @@ class Foreman:
             except Exception as bug:
                 error = _caused(f"an internal error ended the prompt: {bug!r}", bug)
                 self._settle(given.task, failed(error))
+
+    def _next_ended(self) -> tuple[_Given, Future[Any]] | None:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return take(self._ended, LOOK)
+            if has_closed(self._executor):
+                self._give_up()
+
+    def _give_up(self) -> None:
+        """Wait no longer for what the executor still had."""
+        with self._lock:
+            futures, self._futures = self._futures, {}
+        for given, _ in futures.values():
+            self._settle(given.task, failed(StreamKitError("the executor has closed, and lost the prompt")))
 
     def _take_in(self, given: _Given, future: Future[Any]) -> None:
         """Take what has become of a prompt."""

@@ -9,7 +9,7 @@ import attrs
 
 from streamkit.errors import StreamKitError
 
-__all__ = ["Route", "route_to", "shares_memory"]
+__all__ = ["Route", "has_closed", "route_to", "shares_memory"]
 
 _INPROC = "inproc"  # Dask's name for a cluster in the same process
 _CLEAR = frozenset({"tcp", "ucx", "ws"})  # its transports that do not encrypt
@@ -60,13 +60,23 @@ def route_to(executor: Executor) -> Route | None:
     return Route(host=own, sole=False, live=scheme in _CLEAR)
 
 
+def has_closed(executor: Executor) -> bool:
+    """Whether this is an executor of Dask's whose client has closed, perhaps as the scheduler has died.
+
+    An answer that was on its way to it then is lost, and Dask does not say so.
+    """
+    return getattr(_client(executor), "status", None) == "closed"
+
+
 def _scheduler(executor: Executor) -> str | None:
     """The address of Dask's scheduler, if this is an executor of Dask's whose client is open."""
-    if not type(executor).__module__.startswith("distributed."):
-        return None
-    client = getattr(executor, "_client", None)  # there is no public way
-    address: str | None = getattr(getattr(client, "scheduler", None), "address", None)
+    address: str | None = getattr(getattr(_client(executor), "scheduler", None), "address", None)
     return address
+
+
+def _client(executor: Executor) -> object:
+    """Dask's client, if this is an executor of Dask's; there is no public way."""
+    return getattr(executor, "_client", None) if type(executor).__module__.startswith("distributed.") else None
 
 
 def _own_address(host: str, port: int) -> str:

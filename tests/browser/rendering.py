@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.browser.chat import Chat
 
-__all__ = ["render", "rendered"]
+__all__ = ["rendered"]
 
 _RENDER = """
 const [texts, open, done] = arguments;
@@ -34,8 +34,3 @@ def rendered(chat: Chat, texts: Sequence[Sequence[str]], *, open: bool = False) 
 
     assert isinstance(shown, list), shown
     return shown
-
-
-def render(chat: Chat, text: str, *, open: bool = False) -> str:
-    """Give the HTML of one text."""
-    return rendered(chat, [[text]], open=open)[0]

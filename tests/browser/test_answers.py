@@ -395,11 +395,23 @@ def test_a_refused_key_is_not_shown(chat: Chat, server: ProviderServer) -> None:
     assert key not in chat.driver.page_source
 
 
-def test_the_token_limit_is_told(chat: Chat, server: ProviderServer) -> None:
+@pytest.mark.parametrize(
+    ("texts", "finish", "said"),
+    [
+        (["Once upon"], "length", "The answer was cut off at the token limit."),
+        (["Once upon"], "content_filter", "The provider's filter ended the answer."),
+        ([], "stop", "The answer has no text."),
+        (["Once upon a time."], "stop", ""),
+    ],
+)
+def test_an_end_that_is_none_is_told(
+    chat: Chat, server: ProviderServer, texts: list[str], finish: str, said: str
+) -> None:
     """A text that ends in the middle of a sentence did so for a reason."""
-    server.reply(*chat_answer("Once upon", finish="length"))
+    server.reply(*chat_answer(*texts, finish=finish))
     chat.ask("hi")
     chat.wait_state("done")
-    chat.until(lambda: chat.text(".notice-text") == "The answer was cut off at the token limit.")
+    chat.until(lambda: f'"reason":"{finish}"' in chat.run("return Object.values({ ...sessionStorage }).join()"))
 
-    assert "Once upon" == chat.text()
+    assert said == chat.text(".notice-text")
+    assert "".join(texts) == chat.text()

@@ -102,8 +102,8 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 def test_every_guide_is_run() -> None:
-    """No page is left out."""
-    assert {path.stem for path in GUIDES.glob("*.md")} == set(PRINTED)
+    """No page that has snippets is left out."""
+    assert {path.stem for path in GUIDES.glob("*.md") if snippets(path)} == set(PRINTED)
 
 
 @pytest.mark.parametrize("page", PRINTED)

@@ -126,6 +126,25 @@ def test_nothing_is_lost_or_repeated(steps: list[tuple[int, int]]) -> None:
     assert ["a", "b\r\nc", "d", "e"] == [event["content"] for event in told(*got[:-1])]
 
 
+@pytest.mark.parametrize(
+    ("linger", "lingers", "first"),
+    [
+        (60, True, b"retry: 500\n\n"),
+        (0.4, True, b"retry: 200\n\n"),
+        (0.01, True, b"retry: 50\n\n"),
+        (0, True, b"id"),
+        (60, False, b"id"),
+    ],
+)
+def test_when_to_come_back(linger: float, lingers: bool, first: bytes) -> None:
+    """While the answer still waits; never at once, as a server that is down would be asked without end."""
+    answers = KeptAnswers(linger=linger)
+    frames = list(answers.start([]).events(lingers=lingers))
+    answers.close()
+
+    assert frames[0].startswith(first)
+
+
 # -- ids
 
 
@@ -182,9 +201,9 @@ def test_the_last_reader_leaves() -> None:
         feed.give(text("Hello"))
         first, second = answer.events(), answer.events()
         next(parse_sse(first))
-        first.close()  # type: ignore[attr-defined]  # it has it
+        first.close()
         with took(1.0, least=0.25):
-            second.close()  # type: ignore[attr-defined]  # it has it
+            second.close()
             assert isinstance(answer.stream.err.get(), Cancelled)
         assert isinstance(source.err.get(), Cancelled)
 
@@ -200,7 +219,7 @@ def test_one_that_comes_back(answers: KeptAnswers, feed: Feed) -> None:
     """It is waited for from its last leaving on, and while it reads there is no hurry."""
     answer = answers.start(feed.stream())
     for _ in range(2):
-        answer.events().close()  # type: ignore[attr-defined]  # it has it
+        answer.events().close()
         answer.end_if_left(time.monotonic() + NEVER - 10)
         assert answer.running
     reader = answer.events()
@@ -216,13 +235,13 @@ def test_one_that_cannot_come_back(answers: KeptAnswers, feed: Feed) -> None:
     answer = answers.start(feed.stream())
     lingering, other = answer.events(), answer.events(lingers=False)
     assert b": keep-alive\n\n" == next(answer.events(lingers=False, keep_alive=0.001))
-    lingering.close()  # type: ignore[attr-defined]  # it has it
-    other.close()  # type: ignore[attr-defined]  # it has it
+    lingering.close()
+    other.close()
     assert answer.running
 
     with Feed() as other_feed, took(1.0):
         alone = answers.start(other_feed.stream())
-        alone.events(lingers=False).close()  # type: ignore[attr-defined]  # it has it
+        alone.events(lingers=False).close()
         assert isinstance(alone.stream.err.get(), Cancelled)
 
 
@@ -231,8 +250,8 @@ def test_a_reader_that_is_dropped() -> None:
     answers = KeptAnswers(linger=0)
     with Feed() as feed:
         answer = answers.start(feed.stream())
-        reader = answer.events()
-        next(reader)
+        reader = answer.events(keep_alive=0.001)
+        assert b": keep-alive\n\n" == next(reader)
         del reader
         with took(1.0):
             assert isinstance(answer.stream.err.get(), Cancelled)
@@ -245,7 +264,7 @@ def test_a_browser_that_is_gone() -> None:
     with Feed() as feed:
         answer = answers.start(feed.stream())
         with took(2.0, least=0.4):
-            assert [b"retry: 0\n\n"] == list(answer.events(gone=lambda: True))
+            assert [] == list(answer.events(gone=lambda: True))
             assert isinstance(answer.stream.err.get(), Cancelled)
     answers.close()
 
@@ -256,7 +275,7 @@ def test_closing_from_another_thread(answers: KeptAnswers, feed: Feed) -> None:
     thread = threading.Thread(target=list, args=(reader,))
     thread.start()
     with took(2.0):
-        reader.close()  # type: ignore[attr-defined]  # it has it
+        reader.close()
         thread.join()
     assert [] == list(reader)
 

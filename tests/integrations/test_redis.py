@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamkit import ConfigError, ConnectionLost, StreamKitError, TransportError
+from streamkit import ConfigError
 from streamkit.integrations.redis import DurableStreams
 
 
@@ -84,34 +84,6 @@ def test_arguments_of_a_wrong_kind(durable: DurableStreams) -> None:
         durable.follow("a", wait="1")  # type: ignore[arg-type]  # on purpose
     with pytest.raises(ConfigError, match="reason="):
         durable.cancel("a", 7)  # type: ignore[arg-type]  # on purpose
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "expected", "told"),
-    [
-        ("BusyLoadingError", "Redis is loading the dataset in memory", ConnectionLost, "away"),
-        ("TimeoutError", "Timeout reading from socket", ConnectionLost, "away"),
-        ("ReadOnlyError", "You can't write against a read only replica.", ConnectionLost, "primary"),
-        ("MasterDownError", "Link with MASTER is down", ConnectionLost, "primary"),
-        ("ResponseError", "Error running script: -OOM command not allowed", TransportError, "maxmemory"),
-        ("ResponseError", "WRONGTYPE Operation against a key", ConfigError, "prefix"),
-        ("ResponseError", "MISCONF Redis is configured to save", TransportError, "MISCONF"),
-        ("NoPermissionError", "this user has no permissions to run 'evalsha'", ConfigError, "user"),
-    ],
-)
-def test_what_redis_says(durable: DurableStreams, name: str, text: str, expected: type, told: str) -> None:
-    """Becomes an error of the tree; tried again is what may pass by itself."""
-    import redis
-
-    def fail() -> None:
-        raise getattr(redis.exceptions, name)(text)
-
-    with pytest.raises(StreamKitError, match=told) as raised:
-        durable._store.translated(fail)
-
-    assert expected is type(raised.value)
-    assert (expected is ConnectionLost) == raised.value.retryable
-    assert raised.value.__context__ is None
 
 
 def test_nothing_is_shown_of_it() -> None:

@@ -153,12 +153,15 @@ def test_a_method_that_is_not_allowed(client: Client) -> None:
     assert "GET, HEAD, OPTIONS" == asked(wsgi_app(client), environ_of(method="PUT")).header("Allow")
 
 
-@pytest.mark.parametrize("query", ["", "prompt=%ff", "prompt=" + "a" * 20_000])
-def test_head(server: ProviderServer, client: Client, query: str) -> None:
+@pytest.mark.parametrize(
+    "request_",
+    [{}, {"query": "prompt=%ff"}, {"query": "prompt=" + "a" * 20_000}, {"path": "/"}, {"wsgi.run_once": True}],
+)
+def test_head(server: ProviderServer, client: Client, request_: dict[str, Any]) -> None:
     """Only headers, the same as with GET; nothing is asked."""
     app = wsgi_app(client)
-    head = asked(app, environ_of(query=query, method="HEAD"))
-    get = asked(app, environ_of(query=query))
+    head = asked(app, environ_of(method="HEAD", **request_))
+    get = asked(app, environ_of(**request_))
 
     assert (get.status, get.headers) == (head.status, head.headers)
     assert b"" == head.body()
@@ -273,17 +276,17 @@ def test_a_position_that_is_none(provider: ProviderServer, client: Client) -> No
     made_up = first.id.replace("-0", "-1000")
     (event,) = asked(app, environ_of(headers={"Last-Event-ID": made_up})).events()
 
-    assert "error" == told(event)[0]["type"]
+    assert {"type": "error", "content": "this answer is not kept any more: ask again"} == told(event)[0]
     app.close()
 
 
 def test_too_many_answers(server: ProviderServer, client: Client) -> None:
     """Who could come back finds no room, and is told when to try again; others need none."""
     server.reply(Stall())
-    app = wsgi_app(client, answers=KeptAnswers(most=1, linger=0))
+    app = wsgi_app(client, answers=KeptAnswers(most=1))
     first = asked(app, environ_of(headers=EVENT_SOURCE))
     frames = iter(first.frames)
-    assert b"retry: 0\n\n" == next(frames)
+    assert b"retry: 500\n\n" == next(frames)
     server.wait_for_request()
     refused = asked(app, environ_of(headers=EVENT_SOURCE))
 

@@ -277,8 +277,9 @@ def test_ctrl_c(server: ProviderServer) -> None:
             browser.next()
             with took(2.0):
                 process.send_signal(signal.SIGINT)
-                browser.rest()
+                rest = told(*browser.rest())
                 out, err = process.communicate(timeout=10)
 
     assert (0, "ended []\n", "") == (process.returncode, out, err)
+    assert [{"type": "error", "content": "cancelled: its server ends"}] == rest
     server.wait_until(lambda: server.open_connections == 0)

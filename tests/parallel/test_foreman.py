@@ -29,7 +29,7 @@ from streamkit import (
     StreamKitError,
     stream_parallel,
 )
-from streamkit.parallel import chunk_feed
+from streamkit.parallel import chunk_feed, foreman
 from streamkit.parallel.answer import failed
 from streamkit.parallel.foreman import GRACE, Foreman
 from tests.echoing import EchoServer, echo
@@ -323,6 +323,25 @@ def test_an_answer_that_is_here_is_not_given_up(client: Client) -> None:
     gate.set()
 
     assert [echo("a"), echo("b")] == run.texts()
+
+
+def test_an_executor_that_closes_without_a_word(
+    client: Client, server: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had is given up; nobody waits for ever."""
+    monkeypatch.setattr(foreman, "LOOK", 0.01)
+    closed = threading.Event()
+    monkeypatch.setattr(foreman, "has_closed", lambda executor: closed.is_set())
+    with Elsewhere() as executor:
+        run = stream_parallel(client, ["a", "wait"], model="gpt-4o", executor=executor)
+        first = next(run.as_completed())
+        server.wait_for_request(2)
+        closed.set()
+        second = list(run)[1]
+        server.gate.set()
+
+    assert (0, echo("a")) == (first.index, first.text)
+    assert "the executor has closed, and lost the prompt" in str(second.error)
 
 
 def test_workers_without_streamkit(client: Client) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streamkit import StreamKitError
-from streamkit.parallel.route import Route, route_to, shares_memory
+from streamkit.parallel.route import Route, has_closed, route_to, shares_memory
 
 
 class InterpreterPoolExecutor(ThreadPoolExecutor):
@@ -63,6 +63,15 @@ def test_a_scheduler_that_cannot_be_reached(address: str) -> None:
     """An error of the family says which."""
     with pytest.raises(StreamKitError, match=f"scheduler at {address}"):
         route_to(ClientExecutor(address))
+
+
+@pytest.mark.parametrize(("status", "closed"), [("running", False), ("connecting", False), ("closed", True)])
+def test_a_client_that_has_closed(status: str, closed: bool) -> None:
+    """Not one that is looking for its scheduler; and no other executor has."""
+    executor = ClientExecutor("tcp://127.0.0.1:8786")
+    executor._client.status = status
+
+    assert [closed, False] == [has_closed(executor), has_closed(ThreadPoolExecutor(1))]
 
 
 def test_a_scheduler_at_an_ipv6_address() -> None:

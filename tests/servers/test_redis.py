@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from streamkit import (
     Cancelled,
+    ChatResponse,
     ChatStream,
     Chunk,
     ConfigError,
@@ -28,6 +29,7 @@ from streamkit import (
     collect,
     tee,
 )
+from streamkit.chunk_json import chunk_to_json
 from streamkit.testing import Close, ProviderServer, Stall, chat_answer
 from tests.feeding import Feed, finish, text, thinking
 from tests.loopback import ask, client_of, drain, failure, run_python, took
@@ -283,6 +285,43 @@ def test_a_taken_name_is_refused_until_it_is_deleted(durable: DurableStreams, fe
     durable.delete("complete")
     assert durable.write("complete", HELLO).result().complete
     feed.end()
+
+
+def test_an_answer_of_redis_that_is_lost_doubles_nothing(durable: DurableStreams) -> None:
+    """What was done is asked for again, and done once: beginning, appending, ending."""
+    from streamkit.integrations.durable_log import written_outcome
+    from streamkit.integrations.durable_scripts import APPEND, BEGIN, VERSION
+
+    store, outcome = durable._store, written_outcome(ChatResponse(text="ab", complete=True))
+    lines = [chunk_to_json(text(content, n)) for n, content in enumerate("ab")]
+    asked: list[tuple[Any, ...]] = [
+        (BEGIN, "token", "channel", 10_000, 10_000, VERSION, ""),
+        (APPEND, "token", 1, "", "", lines[0]),
+        (APPEND, "token", 1, "", "", *lines),  # a part of it had arrived
+        (APPEND, "token", 3, "complete", outcome),
+    ]
+    for script, *arguments in asked:
+        first, again = (store.ask(script, ["a"], *arguments, pause=_never) for _ in range(2))
+
+        assert first == again
+        assert b"ok" == first[0]
+    assert ["a", "b"] == [chunk.content for chunk in durable.follow("a")]
+    assert b"complete" == store.ask(APPEND, ["a"], "token", 3, "failed", outcome, pause=_never)[0]
+    assert b"gone" == store.ask(APPEND, ["a"], "another", 3, "failed", outcome, pause=_never)[0]
+
+
+def test_a_gap_is_refused(durable: DurableStreams) -> None:
+    """Redis has lost what it had said to have: the answer is not whole."""
+    from streamkit.integrations.durable_scripts import APPEND, BEGIN, VERSION
+
+    store = durable._store
+    store.ask(BEGIN, ["a"], "token", "channel", 10_000, 10_000, VERSION, "", pause=_never)
+
+    assert b"gone" == store.ask(APPEND, ["a"], "token", 2, "", "", chunk_to_json(text("b", 1)), pause=_never)[0]
+
+
+def _never(seconds: float) -> None:
+    raise AssertionError("Redis is here")
 
 
 def test_length_is_bounded(durables: Durables) -> None:
@@ -630,7 +669,7 @@ def test_closing_ends_what_is_written_here(durables: Durables, feed: Feed) -> No
     here, there = one.write("here", feed.stream()), other.write("there", [text("x")])
     one.close()
 
-    assert Cancelled is type(here.err.get()) is type(failure(lambda: other.follow("here")))
+    assert "cancelled: its writer was closed" == str(here.err.get()) == str(failure(lambda: other.follow("here")))
     assert there.result() == other.follow("there").result()
 
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamkit import Cancelled, Chunk, ConfigError, ConnectionLost, StreamTruncated, TransportError
+from streamkit import (
+    Cancelled,
+    Chunk,
+    ConfigError,
+    ConnectionLost,
+    Context,
+    DeadlineExceeded,
+    StreamTruncated,
+    TransportError,
+)
 from tests.feeding import Feed, text
 from tests.loopback import failure, took
 from tests.redis_server import RedisServer, needs_redis
@@ -157,6 +166,13 @@ def test_a_cancel_while_redis_is_away(durables: Durables, feed: Feed) -> None:
         feed.end()
         durable.close()
         server.start()
+
+
+def test_a_context_ends_the_wait_for_redis(durables: Durables) -> None:
+    """Also before there is a stream."""
+    durable = durables("redis://127.0.0.1:1/0")
+    with took(2), pytest.raises(DeadlineExceeded):
+        durable.write("a", numbers(0, 1), ctx=Context(timeout=0.3))
 
 
 def test_redis_forgets_everything(durables: Durables, feed: Feed) -> None:

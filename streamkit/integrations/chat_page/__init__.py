@@ -99,6 +99,8 @@ class ChatPage:
         """Answer a request."""
         try:
             check_host(environ, self._hosts)
+            if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+                check_origin(environ, self._hosts)
             reply = self._reply(environ)
         except Refusal as refusal:
             reply = _json({"error": refusal.message}, refusal.status)
@@ -172,14 +174,12 @@ class _Reply:
 
 
 def _only(environ: Mapping[str, Any], **methods: Callable[[], _Reply]) -> _Reply:
-    """Do what the request's method says; but for GET only for a page of ours."""
+    """Do what the request's method says."""
     method = environ["REQUEST_METHOD"]
     if method == "HEAD" and "GET" in methods:
         return attrs.evolve(methods.get("HEAD", methods["GET"])(), body=())
     if method not in methods:
         raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"use {' or '.join(methods)}")
-    if method != "GET":
-        check_origin(environ)
     return methods[method]()
 
 

@@ -34,7 +34,7 @@ def check_host(environ: Mapping[str, Any], hosts: Collection[str]) -> None:
     as a number: no page can make its own name that.
     """
     name = _name(environ.get("HTTP_HOST", ""))
-    if "*" in hosts or name in {host.lower().strip("[]") for host in hosts if host}:
+    if "*" in hosts or _is_among(name, hosts):
         return
     address = _address(name)
     allowed = name == "localhost" or name.endswith(".localhost")
@@ -43,13 +43,20 @@ def check_host(environ: Mapping[str, Any], hosts: Collection[str]) -> None:
         raise Refusal(HTTPStatus.FORBIDDEN, "this server does not go by that name: allow it with hosts=...")
 
 
-def check_origin(environ: Mapping[str, Any]) -> None:
-    """Refuse a request that a browser sends for a page of another origin."""
+def check_origin(environ: Mapping[str, Any], hosts: Collection[str] = ()) -> None:
+    """Refuse a request that a browser sends for a page of another origin.
+
+    That of one of these hosts is ours: a proxy may have put another name into the Host header.
+    """
     site = environ.get("HTTP_SEC_FETCH_SITE", "same-origin")
-    origin = environ.get("HTTP_ORIGIN")
-    foreign = origin is not None and urlsplit(origin).netloc.lower() != environ.get("HTTP_HOST", "").lower()
-    if foreign or site not in ("same-origin", "none"):
+    place = environ.get("HTTP_ORIGIN", "//" + environ.get("HTTP_HOST", "")).partition("//")[2].lower()
+    ours = place == environ.get("HTTP_HOST", "").lower() or _is_among(_name(place), hosts)
+    if not ours or site not in ("same-origin", "none"):
         raise Refusal(HTTPStatus.FORBIDDEN, "only the page of this server may ask")
+
+
+def _is_among(name: str, hosts: Collection[str]) -> bool:
+    return name in {host.lower().strip("[]") for host in hosts if host}
 
 
 def _name(host: str) -> str:

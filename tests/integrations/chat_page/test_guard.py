@@ -84,3 +84,23 @@ def test_only_its_own_page_may_ask(headers: dict[str, str], allowed: bool) -> No
             check_origin(environ)
 
         assert 403 == refused.value.status
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("https://chat.example", True),
+        ("https://chat.example:8443", True),
+        ("https://evil.example", False),
+        ("https://chat.example.evil.example", False),
+        ("null", False),
+    ],
+)
+def test_a_page_behind_a_proxy_may_ask(origin: str, allowed: bool) -> None:
+    """A proxy that passes its own name for the server leaves the page's in Origin: a host that is allowed is ours."""
+    environ = {"HTTP_HOST": "127.0.0.1:8080", "HTTP_ORIGIN": origin, "HTTP_SEC_FETCH_SITE": "same-origin"}
+    if allowed:
+        check_origin(environ, ["chat.example"])
+    else:
+        with pytest.raises(Refusal):
+            check_origin(environ, ["chat.example", "*"])

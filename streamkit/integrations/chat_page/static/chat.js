@@ -40,6 +40,14 @@ async function run(view) {
   if (current?.turn !== turn || turn.state === "running") return; // a new chat has begun, or the page is left
   current = null;
   finish(turn, view);
+  if (turn.state === "done") await showReason(turn, view);
+}
+
+/** Show why an answer ended: its last event does not tell. */
+async function showReason(turn, view) {
+  turn.reason = (await facts(turn.id)).finish_reason ?? "";
+  view.update();
+  keep();
 }
 
 async function receive(turn, view, signal) {
@@ -57,7 +65,6 @@ async function receive(turn, view, signal) {
     take(turn, view, told);
     if (Date.now() - saved > SAVE_EVERY) keep();
   }
-  if (turn.state === "done") turn.cutOff = (await facts(turn.id)).finish_reason === "length";
 }
 
 /** Give the id of an answer that is being asked for; who does not wait for it cancels it when it comes. */
@@ -106,7 +113,7 @@ function finish(turn, view) {
 }
 
 function stop() {
-  if (current === null) return;
+  if (current?.turn.state !== "running") return;
   const { turn, controller } = current;
   end(turn, "stopped");
   if (turn.id !== null) cancel(turn.id);
@@ -238,7 +245,7 @@ addEventListener("pagehide", () => {
   current?.controller.abort();
 });
 addEventListener("pageshow", ({ persisted }) => {
-  
+  if (persisted && current !== null) run(current.view);
 });
 
 /** Show what was kept, and go on with an answer that was under way when the page was left. */

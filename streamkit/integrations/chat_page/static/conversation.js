@@ -4,12 +4,13 @@ const KEY = `streamkit:${location.pathname}`; // pages mounted at several places
 
 /**
  * Give a new turn. Its `state` is "running", "done", "stopped" or "failed"; `id` names its answer at the server and
- * `last` the last event of it that is in `text` and `thinking`; times are milliseconds since 1970.
+ * `last` the last event of it that is in `text` and `thinking`; `reason` is why the model ended, in streamkit's words;
+ * times are milliseconds since 1970.
  */
 export function newTurn(question) {
   return {
     question, text: "", thinking: "", state: "running", error: "", id: null, last: null,
-    asked: Date.now(), first: null, firstText: null, ended: null, tokens: 0, counted: false, cutOff: false,
+    asked: Date.now(), first: null, firstText: null, ended: null, tokens: 0, counted: false, reason: "",
   };
 }
 

@@ -34,6 +34,7 @@ export class MarkdownView {
     const settled = this.#settle();
     const rest = this.#partial === "" || (open && MARKERS.test(this.#partial)) ? [] : [cleaned(this.#partial)];
     const blocks = parseBlocks([...this.#lines, ...rest]);
+    if (open && blocks.length > 0) blocks.push(...withoutTableToBe(blocks.pop()));
     const nodes = blocks.map((block, i) => blockNode(block, open && i === blocks.length - 1));
     patchChildren(this.#root, this.#settled, [...settled, ...nodes]);
     this.#settled += settled.length;
@@ -55,6 +56,14 @@ export function renderMarkdown(root, text) {
   const view = new MarkdownView(root);
   view.append(text);
   view.render({ open: false });
+}
+
+/** Leave out a last line that begins as a table's head does: whether it is one, the next line tells. */
+function withoutTableToBe(block) {
+  if (block.type !== "paragraph") return [block];
+  const end = block.text.lastIndexOf("\n");
+  if (block.text[end + 1] !== "|") return [block];
+  return end < 0 ? [] : [{ ...block, text: block.text.slice(0, end) }];
 }
 
 function cleaned(line) {

@@ -14,6 +14,16 @@ const PARTS = [
 
 const template = document.getElementById("turn");
 
+/** Say what there is to say of how an answer ended. */
+function noticeOf({ state, error, text, reason }) {
+  if (state === "failed") return error;
+  if (state === "stopped") return text === "" ? "Stopped before the first word." : "Stopped.";
+  if (state === "running") return "";
+  if (reason === "length") return "The answer was cut off at the token limit.";
+  if (reason === "content_filter") return "The provider's filter ended the answer.";
+  return text === "" ? "The answer has no text." : "";
+}
+
 /** Shows a turn. Text is added as it comes and drawn with the next frame; all else is drawn at once. */
 export class TurnView {
   /** `onRetry` is called when the user wants the question asked again, `onPaint` after each drawing. */
@@ -45,17 +55,12 @@ export class TurnView {
 
   /** Show what the turn's state is, and all that has come. */
   update() {
-    const { state, error, text, cutOff } = this.turn;
-    const notices = {
-      running: "",
-      done: cutOff ? "The answer was cut off at the token limit." : "",
-      stopped: text === "" ? "Stopped before the first word." : "Stopped.",
-      failed: error,
-    };
+    const { state, text } = this.turn;
+    const notice = noticeOf(this.turn);
     this.node.dataset.state = state;
     this.parts.answer.setAttribute("aria-busy", String(state === "running"));
-    this.parts["notice-text"].textContent = notices[state];
-    this.parts.notice.hidden = notices[state] === "";
+    this.parts["notice-text"].textContent = notice;
+    this.parts.notice.hidden = notice === "";
     this.parts.retry.hidden = state !== "failed" && state !== "stopped";
     this.parts["copy-answer"].hidden = state === "running" || text === "";
     this.painter.now();

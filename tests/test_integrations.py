@@ -22,7 +22,7 @@ APP = """
     from streamkit.providers import OpenAI
 
     client = Client(OpenAI("sk-test", base_url=os.environ["PROVIDER"]))
-    app = wsgi_app(client, keep_alive=0.2, linger=0.3)
+    app = wsgi_app(client, keep_alive=0.2, linger=0.6)
 """
 
 FLASK = """
@@ -32,7 +32,7 @@ FLASK = """
     from streamkit.providers import OpenAI
 
     client = Client(OpenAI("sk-test", base_url=os.environ["PROVIDER"]))
-    answers = KeptAnswers(linger=0.3)
+    answers = KeptAnswers(linger=0.6)
     app = flask.Flask(__name__)
 
     @app.get("/stream")
@@ -52,7 +52,7 @@ DJANGO = """
 
     settings.configure(ROOT_URLCONF="served", ALLOWED_HOSTS=["*"], SECRET_KEY="not one")
     client = Client(OpenAI("sk-test", base_url=os.environ["PROVIDER"]))
-    answers = KeptAnswers(linger=0.3)
+    answers = KeptAnswers(linger=0.6)
 
     def stream(request):
         chat = client.chat("gpt-4o").user(request.GET.get("prompt", "Hello"))
@@ -138,6 +138,26 @@ def test_who_leaves_in_a_silence(place: Place, headers: dict[str, str], texts: l
     provider.wait_until(lambda: provider.connections - provider.open_connections > closed)
 
     assert time.monotonic() - began < 2.0
+
+
+def test_who_comes_back(place: Place) -> None:
+    """It gets exactly what it lacks, of the same answer."""
+    if place.server.workers > 1:
+        pytest.skip("its workers share no memory")
+    provider, url, gate = place.provider, place.server.url, Gate()
+    asked = len(provider.requests)
+    provider.reply(Status(200, {"connection": "close"}), delta("Hel"), Wait(gate), *chat_answer("lo")[2:])
+    with Browser(url, prompt="Hello") as browser:
+        first = browser.next()
+    with Browser(url, prompt="Hello", headers={**EVENT_SOURCE, "Last-Event-ID": first.id}) as browser:
+        assert browser.read().startswith(b"retry: ")
+        gate.set()
+        token, done = browser.rest()
+    with Browser(url, prompt="Hello", headers={**EVENT_SOURCE, "Last-Event-ID": done.id}) as browser:
+        assert 204 == browser.response.status
+
+    assert ["Hel", "lo"] == [event["content"] for event in told(first, token)]
+    assert asked + 1 == len(provider.requests)
 
 
 def test_nothing_is_left(place: Place) -> None:

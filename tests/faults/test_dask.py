@@ -83,6 +83,13 @@ def fixture_dask() -> Iterator[Any]:
         yield client
 
 
+@pytest.fixture(name="mortal")
+def fixture_mortal() -> Iterator[Any]:
+    """A client of a cluster of the test's own, whose workers may be killed."""
+    with cluster_of() as cluster, distributed.Client(cluster, set_as_default=False) as client:
+        yield client
+
+
 @pytest.fixture(name="executor")
 def fixture_executor(dask: Any) -> Executor:
     """An executor of it, with both workers there."""
@@ -146,14 +153,20 @@ class Recording(Executor):
 
 
 def workers(dask: Any) -> dict[str, int]:
-    """The cluster's workers, with their processes."""
-    return {nanny.worker_address: nanny.pid for nanny in dask.cluster.workers.values() if nanny.pid}
+    """The cluster's workers, with their processes.
+
+    Not those that are just beginning: one that dies then has no successor.
+    """
+    known = dask.cluster.scheduler.workers
+    nannies = [nanny for nanny in dask.cluster.workers.values() if nanny.worker_address in known and nanny.process]
+    return {nanny.worker_address: nanny.pid for nanny in nannies if nanny.process.status.name == "running"}
 
 
 def kill(*pids: int) -> None:
     """End the processes of workers, as a machine that is switched off does."""
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # killed before, and nobody has noticed yet
+            os.kill(pid, signal.SIGKILL)
 
 
 # ---------------------------------------------------------------- answers
@@ -291,15 +304,13 @@ def test_late_chunks_are_all_there(client: Client, executor: Executor) -> None:
     assert {"text": 20, "step_finish": 20} == Counter(chunk.type for _, chunk in chunks)
 
 
-def test_chunks_of_a_prompt_that_begins_again(
-    server: EchoServer, client: Client, executor: Executor, dask: Any
-) -> None:
+def test_chunks_of_a_prompt_that_begins_again(server: EchoServer, client: Client, mortal: Any) -> None:
     """The first of the second answer says so; from it on they are the answer."""
-    run = stream_parallel(client, ["wait"], model="gpt-4o", executor=executor)
+    run = stream_parallel(client, ["wait"], model="gpt-4o", executor=mortal.get_executor())
     reading = run.chunks()
     before = [next(reading)[1]]
-    held = [worker for worker, keys in dask.processing().items() if keys]
-    kill(workers(dask)[held[0]])
+    held = [worker for worker, keys in mortal.processing().items() if keys]
+    kill(workers(mortal)[held[0]])
     server.wait_for_request(2)
     server.gate.set()
     rest = [chunk for _, chunk in reading]
@@ -438,13 +449,15 @@ def test_the_death_of_the_program_reaches_silent_workers(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_a_lost_worker_s_prompts_are_asked_again(
-    server: EchoServer, client: Client, dask: Any, executor: Executor, tmp_path: Path
+    server: EchoServer, client: Client, mortal: Any, tmp_path: Path
 ) -> None:
     """By another; each prompt has one item, and one line in the checkpoint."""
     prompts = [*PROMPTS[:4], "wait1", "wait2", *PROMPTS[4:]]
-    run = stream_parallel(client, prompts, model="gpt-4o", executor=executor, checkpoint=tmp_path / "c", max_workers=4)
+    run = stream_parallel(
+        client, prompts, model="gpt-4o", executor=mortal.get_executor(), checkpoint=tmp_path / "c", max_workers=4
+    )
     server.wait_until(lambda: server.asked["wait1"] == server.asked["wait2"] == 1)
-    kill(*workers(dask).values())
+    kill(*workers(mortal).values())
     server.wait_until(lambda: server.asked["wait1"] == server.asked["wait2"] == 2, timeout=20)
     server.gate.set()
     items = list(run.as_completed())
@@ -455,11 +468,10 @@ def test_a_lost_worker_s_prompts_are_asked_again(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
-def test_workers_killed_at_random_moments(
-    server: EchoServer, client: Client, dask: Any, executor: Executor, tmp_path: Path
-) -> None:
+def test_workers_killed_at_random_moments(server: EchoServer, client: Client, mortal: Any, tmp_path: Path) -> None:
     """Whenever they die: one whole answer to each prompt, and a second run asks nothing."""
     chance = random.Random(6)
+    executor = mortal.get_executor()
     prompts = [f"p{number}" for number in range(60)]
     run = stream_parallel(client, prompts, model="gpt-4o", executor=executor, checkpoint=tmp_path / "c", max_workers=4)
     kills = sorted(chance.sample(range(5, 55), 3))
@@ -468,7 +480,10 @@ def test_workers_killed_at_random_moments(
         items.append(item)
         if kills and len(items) == kills[0]:
             kills.pop(0)
-            kill(*chance.sample(sorted(workers(dask).values()), 1))
+            living = sorted(workers(mortal).values())
+            kill(
+                *chance.sample(living, max(0, len(living) - 1))
+            )  # one that is there stays: the others may be beginning still
     asked = len(server.requests)
     again = list(stream_parallel(client, prompts, model="gpt-4o", executor=executor, checkpoint=tmp_path / "c"))
 
@@ -534,24 +549,18 @@ def _tasks(dask_scheduler: Any = None) -> int:
     return len(dask_scheduler.tasks)
 
 
-def test_a_worker_that_dies_of_its_prompt(server: EchoServer, client: Client, dask: Any, executor: Executor) -> None:
+def test_a_worker_that_dies_of_its_prompt(server: EchoServer, client: Client, mortal: Any) -> None:
     """One that kills each worker that takes it is given up, and not for ever asked again."""
-    dask.run_on_scheduler(_allow_failures, 0)
-    try:
-        run = stream_parallel(client, ["stall"], model="m", executor=executor)
-        for number in (1, 2):
-            server.wait_for_request(number, timeout=20)
-            kill(*workers(dask).values())
-        (item,) = run
-    finally:
-        dask.run_on_scheduler(_allow_failures, 3)
+    mortal.cluster.scheduler.allowed_failures = 0
+    run = stream_parallel(client, ["stall"], model="m", executor=mortal.get_executor())
+    for number in (1, 2):
+        request = server.wait_for_request(number, timeout=20)
+        while not request.disconnected.wait(0.05):
+            kill(*workers(mortal).values())
+    (item,) = run
 
     assert "the executor lost the prompt" in str(item.error)
     assert 2 == len(server.requests)
-
-
-def _allow_failures(number: int, dask_scheduler: Any = None) -> None:
-    dask_scheduler.allowed_failures = number
 
 
 def test_the_route_is_the_cluster_s(executor: Executor) -> None:
