@@ -52,6 +52,7 @@ from streamkit.errors import (
     StreamTruncated,
     TLSFailed,
     ToolError,
+    TooManyAnswers,
     TransportError,
     Unauthorized,
 )
@@ -112,7 +113,7 @@ if TYPE_CHECKING:
     from streamkit.derived import AnyStream
     from streamkit.generate import generate_object, generate_text, stream_object, stream_text
     from streamkit.graphemes import truncate
-    from streamkit.integrations.kept_answers import KeptAnswers
+    from streamkit.integrations.web.kept_answers import KeptAnswers
     from streamkit.integrations.wsgi import SSEResponse, sse_response, wsgi_app
     from streamkit.loops.state import StreamState
     from streamkit.loops.tools import StepPlan
@@ -217,6 +218,7 @@ __all__ = [
     "ThinkingChunk",
     "ThinkingPart",
     "Timeouts",
+    "TooManyAnswers",
     "Tool",
     "ToolCall",
     "ToolCallChunk",
@@ -272,7 +274,7 @@ _HOMES = {
     "ObjectResult": "consumers.objects",
     "ObjectStream": "consumers.objects",
     "OnFull": "consumers.tee",
-    "KeptAnswers": "integrations.kept_answers",
+    "KeptAnswers": "integrations.web.kept_answers",
     "ParallelItem": "parallel",
     "ParallelProgress": "parallel",
     "ParallelRun": "parallel",

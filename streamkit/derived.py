@@ -62,8 +62,11 @@ class Opens(Protocol):
         """Send the request and give the answer as it comes."""
 
 
-def opening(chat: Opens, ctx: Context | None = None) -> ChatStream:
-    """Begin to open an answer; returns at once. What goes wrong while it is opened is the stream's error."""
+def opening(chat: AnyStream | Opens, ctx: Context | None = None, *, logs: bool = False) -> ChatStream:
+    """Begin to open an answer, or to read a stream; returns at once. What goes wrong meanwhile is the stream's error.
+
+    With `logs` it keeps every chunk, for readers with cursors of their own.
+    """
     coming = _Coming()
 
     def source(run: Run) -> Iterator[list[Chunk]]:
@@ -71,7 +74,7 @@ def opening(chat: Opens, ctx: Context | None = None) -> ChatStream:
         run.waits()
         if ctx is not None and (ended := ctx.error()) is not None:
             raise ended
-        coming.stream = stream = chat.get_stream(run.context())
+        coming.stream = stream = chat.get_stream(run.context()) if isinstance(chat, Opens) else opened(chat)
         run.answered(stream.headers, stream.request_id)
         yield from stream.ch.batches()
         run.retried(stream.stats.attempts - 1)
@@ -79,7 +82,7 @@ def opening(chat: Opens, ctx: Context | None = None) -> ChatStream:
         if error is not None:
             raise error
 
-    return _start(source, ctx, name="opening", made_of=coming)
+    return _start(source, ctx, name="opening", logs=logs, made_of=coming)
 
 
 def _start(source: Source, ctx: Context | None, **how: Any) -> ChatStream:

@@ -20,7 +20,7 @@
     │   └── ContentFiltered     its filter stepped in
     ├── StreamTruncated         the body ended without the provider's terminal event
     ├── DecodeError             an event that cannot be understood
-    ├── ObjectError · ToolError · RetriesExhausted · SlowConsumer
+    ├── ObjectError · ToolError · RetriesExhausted · SlowConsumer · TooManyAnswers
     └── ChannelClosed           (queue.Empty) a channel that is closed and drained
 
 The module imports nothing of streamkit, so that everything else may import it.
@@ -63,6 +63,7 @@ __all__ = [
     "StreamStalled",
     "StreamTruncated",
     "TLSFailed",
+    "TooManyAnswers",
     "ToolError",
     "TransportError",
     "Unauthorized",
@@ -277,6 +278,12 @@ class RetriesExhausted(StreamKitError):
 
     last: StreamKitError | None = None
     state: Any = None
+
+
+class TooManyAnswers(StreamKitError):
+    """As many answers run as may be kept: try again when one of them has ended."""
+
+    retryable = True
 
 
 class SlowConsumer(StreamKitError):

@@ -34,6 +34,7 @@ __all__ = ["ObjectMode", "generate_object", "generate_text", "stream_object", "s
 
 T = TypeVar("T")
 
+
 def stream_text(
     model: Model | str,
     *,

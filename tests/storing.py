@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from streamkit.integrations.durable_log import Entry
-from streamkit.integrations.durable_scripts import Script
+from streamkit.integrations.durable.log import Entry
+from streamkit.integrations.durable.scripts import Script
 
 __all__ = ["ScriptedStore"]
 
@@ -27,9 +27,9 @@ class ScriptedStore:
 
     def ask(self, script: Script, names: Sequence[str], *arguments: Any, pause: Callable[[float], None]) -> Any:
         """Note it, and answer."""
-        from streamkit.integrations import durable_scripts
+        from streamkit.integrations.durable import scripts
 
-        (name,) = [name for name in durable_scripts.__all__ if getattr(durable_scripts, name) is script]
+        (name,) = [name for name in scripts.__all__ if getattr(scripts, name) is script]
         self.asked.append((name, arguments))
         queued = self._replies.get(name)
         reply = queued.pop(0) if queued else _DEFAULTS[name](names)

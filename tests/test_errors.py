@@ -43,6 +43,7 @@ from streamkit.errors import (
     StreamTruncated,
     TLSFailed,
     ToolError,
+    TooManyAnswers,
     TransportError,
     Unauthorized,
     printable,
@@ -82,6 +83,7 @@ TREE: dict[type[StreamKitError], tuple[tuple[type[BaseException], ...], bool]] =
     ToolError: ((StreamKitError,), False),
     RetriesExhausted: ((StreamKitError,), False),
     SlowConsumer: ((StreamKitError,), False),
+    TooManyAnswers: ((StreamKitError,), True),
     ChannelClosed: ((StreamKitError, queue.Empty), False),
 }
 """Each error with its bases, and whether the same request may succeed later."""

@@ -4,7 +4,7 @@
     durable.write("answer-17", chat)                     # here, or in a worker
     for chunk in durable.follow("answer-17"): ...        # there, from the beginning or from any chunk
 
-The only door to redis-py, which is given to `durable_redis`: the other modules beside it know of a `Store` alone.
+The only door to redis-py, which is given to `durable.redis_store`: the other modules there know of a `Store` alone.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from streamkit.client import ChatBuilder
 from streamkit.context import Context
 from streamkit.derived import AnyStream, Opens, opened, opening
 from streamkit.errors import ConfigError, StreamKitError, printable, require
-from streamkit.integrations.durable_follow import as_it_is, entries_of, look
-from streamkit.integrations.durable_keeper import Keeper
-from streamkit.integrations.durable_log import DurableLog, checked_id
-from streamkit.integrations.durable_redis import RedisStore
-from streamkit.integrations.durable_scripts import CANCEL, DELETE
-from streamkit.integrations.durable_store import Pause
-from streamkit.integrations.durable_write import Keeping, Writing
+from streamkit.integrations.durable.follow import as_it_is, entries_of, look
+from streamkit.integrations.durable.keeper import Keeper
+from streamkit.integrations.durable.log import DurableLog, checked_id
+from streamkit.integrations.durable.redis_store import RedisStore
+from streamkit.integrations.durable.scripts import CANCEL, DELETE
+from streamkit.integrations.durable.store import Pause
+from streamkit.integrations.durable.write import Keeping, Writing
 from streamkit.loops.state import StreamState
 from streamkit.resuming import stream_with_retry
 from streamkit.run import Run

@@ -12,10 +12,10 @@ from streamkit.client import ChatBuilder, Client
 from streamkit.consumers.relay import Silence
 from streamkit.context import Context
 from streamkit.errors import ConfigError, require
-from streamkit.integrations.cors import CORS, AllowOrigin
-from streamkit.integrations.kept_answers import KeptAnswers
-from streamkit.integrations.sse_response import SSEResponse, sse_response, text_response
-from streamkit.integrations.wsgi_request import WSGIRequest
+from streamkit.integrations.web.cors import CORS, AllowOrigin
+from streamkit.integrations.web.kept_answers import KeptAnswers
+from streamkit.integrations.web.request import WSGIRequest
+from streamkit.integrations.web.response import SSEResponse, sse_response, text_response
 from streamkit.stream import ChatStream
 
 if TYPE_CHECKING:

@@ -289,8 +289,8 @@ def test_a_taken_name_is_refused_until_it_is_deleted(durable: DurableStreams, fe
 
 def test_an_answer_of_redis_that_is_lost_doubles_nothing(durable: DurableStreams) -> None:
     """What was done is asked for again, and done once: beginning, appending, ending."""
-    from streamkit.integrations.durable_log import written_outcome
-    from streamkit.integrations.durable_scripts import APPEND, BEGIN, VERSION
+    from streamkit.integrations.durable.log import written_outcome
+    from streamkit.integrations.durable.scripts import APPEND, BEGIN, VERSION
 
     store, outcome = durable._store, written_outcome(ChatResponse(text="ab", complete=True))
     lines = [chunk_to_json(text(content, n)) for n, content in enumerate("ab")]
@@ -312,7 +312,7 @@ def test_an_answer_of_redis_that_is_lost_doubles_nothing(durable: DurableStreams
 
 def test_a_gap_is_refused(durable: DurableStreams) -> None:
     """Redis has lost what it had said to have: the answer is not whole."""
-    from streamkit.integrations.durable_scripts import APPEND, BEGIN, VERSION
+    from streamkit.integrations.durable.scripts import APPEND, BEGIN, VERSION
 
     store = durable._store
     store.ask(BEGIN, ["a"], "token", "channel", 10_000, 10_000, VERSION, "", pause=_never)

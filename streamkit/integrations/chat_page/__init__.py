@@ -26,11 +26,11 @@ import attrs
 
 from streamkit.client import ChatBuilder
 from streamkit.consumers.relay import sse_headers
-from streamkit.errors import ConfigError, require
+from streamkit.errors import ConfigError, TooManyAnswers, require
 from streamkit.integrations.chat_page.guard import Refusal, check_host, check_origin
 from streamkit.integrations.chat_page.question import read_question
-from streamkit.integrations.kept_answers import KeptAnswer, KeptAnswers, TooManyAnswers
-from streamkit.integrations.wsgi_client import client_gone
+from streamkit.integrations.web.client import client_gone
+from streamkit.integrations.web.kept_answers import KeptAnswer, KeptAnswers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import pytest
 
-from streamkit.integrations.wsgi_client import client_gone
+from streamkit.integrations.web.client import client_gone
 from tests.loopback import CERTS
 from tests.scripted import trusting
 

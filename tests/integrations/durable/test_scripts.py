@@ -6,12 +6,10 @@ import hashlib
 
 import pytest
 
-from streamkit.integrations import durable_scripts
-from streamkit.integrations.durable_scripts import Script
+from streamkit.integrations.durable import scripts
+from streamkit.integrations.durable.scripts import Script
 
-SCRIPTS = {
-    name: found for name in durable_scripts.__all__ if isinstance(found := getattr(durable_scripts, name), Script)
-}
+SCRIPTS = {name: found for name in scripts.__all__ if isinstance(found := getattr(scripts, name), Script)}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 
 from streamkit.errors import ConfigError, StreamTruncated
-from streamkit.integrations.durable_log import DurableLog, written_outcome
-from streamkit.integrations.durable_scripts import LOOK
-from streamkit.integrations.durable_store import Pause, Store, told
+from streamkit.integrations.durable.log import DurableLog, written_outcome
+from streamkit.integrations.durable.scripts import LOOK
+from streamkit.integrations.durable.store import Pause, Store, told
 from streamkit.run import Run
 from streamkit.types.chunks import Chunk
 

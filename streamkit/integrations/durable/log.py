@@ -16,7 +16,7 @@ import attrs
 from streamkit.chunk_json import chunk_from_json
 from streamkit.error_json import error_from_json, error_to_json
 from streamkit.errors import ConfigError, StreamKitError, StreamTruncated, printable
-from streamkit.integrations.durable_scripts import VERSION
+from streamkit.integrations.durable.scripts import VERSION
 from streamkit.response_json import response_from_json, response_to_json
 from streamkit.types.chunks import Chunk, TextChunk
 from streamkit.types.response import ChatResponse, Fold

@@ -18,7 +18,7 @@ from streamkit import (
     StreamKitError,
     StreamTruncated,
 )
-from streamkit.integrations.durable_write import Keeping, Writing
+from streamkit.integrations.durable.write import Keeping, Writing
 from streamkit.stream import NO_CLOCKS, start_stream
 from tests.feeding import Feed, text
 from tests.loopback import drain

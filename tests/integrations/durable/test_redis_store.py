@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamkit import ConfigError, ConnectionLost, StreamKitError, TransportError
-from streamkit.integrations.durable_redis import RedisStore
+from streamkit.integrations.durable.redis_store import RedisStore
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from typing import Protocol
 
 from streamkit.errors import StreamKitError
 from streamkit.forks import after_fork, new_lock
-from streamkit.integrations.durable_scripts import RENEW
-from streamkit.integrations.durable_store import Line, Store
+from streamkit.integrations.durable.scripts import RENEW
+from streamkit.integrations.durable.store import Line, Store
 from streamkit.stream import ChatStream
 from streamkit.transport.slot import SocketSlot
 

@@ -82,13 +82,21 @@ def test_ids_of_the_stream(feed: Feed) -> None:
     assert ["18-0", "18-0-done"] == ids(response)
 
 
+def test_the_end_alone(feed: Feed) -> None:
+    """A browser that had lost nothing but the end is known by its id as one that has it now."""
+    response = sse_response(feed.stream(), environ_of(headers={"Last-Event-ID": "17-0"}), ids=True)
+    feed.end()
+
+    assert ["0-done"] == ids(response)
+
+
 @pytest.mark.parametrize(
     ("environ", "how", "expected"),
     [
         (BROWSER, {}, ["0", "1-done"]),
         (PLAIN, {}, ["", ""]),
         (BROWSER, {"ids": False}, ["", ""]),
-        (PLAIN, {"ids": True}, ["0", "1"]),
+        (PLAIN, {"ids": True}, ["0", "1-done"]),
     ],
 )
 def test_ids_of_what_is_not_kept(feed: Feed, environ: Any, how: dict[str, bool], expected: list[str]) -> None:

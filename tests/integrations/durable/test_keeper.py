@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from streamkit import ChatStream, ConnectionLost
-from streamkit.integrations.durable_keeper import Keeper
+from streamkit.integrations.durable.keeper import Keeper
 from tests.storing import ScriptedStore
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamkit.integrations.durable_store import told
+from streamkit.integrations.durable.store import told
 
 
 def test_names_are_shown_harmlessly() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from streamkit import ChatResponse, Chunk, ConfigError, RateLimited, StreamTruncated
 from streamkit.chunk_json import chunk_to_json
-from streamkit.integrations.durable_log import DurableLog, checked_id, written_outcome
+from streamkit.integrations.durable.log import DurableLog, checked_id, written_outcome
 from streamkit.types.response import Fold
 from tests.feeding import finish, text, thinking
 from tests.strategies import PROPERTY

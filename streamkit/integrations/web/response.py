@@ -21,10 +21,10 @@ from streamkit.consumers.relay import EventIds, Silence, sse_headers, tell_end, 
 from streamkit.derived import AnyStream, HasChatStream, Opens, opened
 from streamkit.errors import ConfigError, StreamKitError
 from streamkit.framing import encode_sse
-from streamkit.integrations.cors import CORS, AllowOrigin
-from streamkit.integrations.kept_answers import KeptAnswers
-from streamkit.integrations.wsgi_client import client_gone
-from streamkit.integrations.wsgi_request import DONE, WSGIRequest
+from streamkit.integrations.web.client import client_gone
+from streamkit.integrations.web.cors import CORS, AllowOrigin
+from streamkit.integrations.web.kept_answers import KeptAnswers
+from streamkit.integrations.web.request import DONE, WSGIRequest
 from streamkit.stream import ChatStream
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def sse_response(
         frames = functools.partial(source.kept, answers)
     else:
         named = ids or (ids is None and request.comes_back)
-        frames = functools.partial(source.once, EventIds(ends=not ids) if named else None)
+        frames = functools.partial(source.once, EventIds(ends=True) if named else None)
     return SSEResponse(
         200,
         [*sse_headers(), *cors],

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamkit import Cancelled, Chunk, Client, ConfigError, Context, KeptAnswers, StreamTruncated
+from streamkit import Cancelled, Chunk, Client, ConfigError, Context, KeptAnswers, StreamTruncated, TooManyAnswers
 from streamkit.framing import Event, parse_sse
-from streamkit.integrations import kept_answers
-from streamkit.integrations.kept_answers import KeptAnswer, TooManyAnswers
+from streamkit.integrations.web import kept_answers
+from streamkit.integrations.web.kept_answers import KeptAnswer
 from streamkit.testing import ProviderServer, Stall, chat_answer, error_answer
 from streamkit.watchdog import watchdog
 from tests.browsing import told

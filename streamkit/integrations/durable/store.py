@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from streamkit.errors import printable
-from streamkit.integrations.durable_log import Entry
-from streamkit.integrations.durable_scripts import Script
+from streamkit.integrations.durable.log import Entry
+from streamkit.integrations.durable.scripts import Script
 from streamkit.transport.slot import SocketSlot
 
 __all__ = ["Line", "Pause", "Store", "told"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streamkit import ConfigError
-from streamkit.integrations.cors import CORS, AllowOrigin
+from streamkit.integrations.web.cors import CORS, AllowOrigin
 
 A, B = "https://a.example", "http://b.example:8000"
 VARY = ("Vary", "Origin")

@@ -9,8 +9,8 @@ import pytest
 
 from streamkit import ChatResponse, ChatStream, ConfigError, ConnectionLost, RateLimited, StreamTruncated
 from streamkit.chunk_json import chunk_to_json
-from streamkit.integrations.durable_follow import as_it_is, entries_of, look
-from streamkit.integrations.durable_log import DurableLog, written_outcome
+from streamkit.integrations.durable.follow import as_it_is, entries_of, look
+from streamkit.integrations.durable.log import DurableLog, written_outcome
 from streamkit.stream import start_stream
 from tests.feeding import text
 from tests.loopback import drain

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamkit.integrations.wsgi_request import WSGIRequest
+from streamkit.integrations.web.request import WSGIRequest
 from tests.strategies import PROPERTY
 
 UNICODE = "é€😀"

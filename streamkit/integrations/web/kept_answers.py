@@ -17,16 +17,14 @@ from collections.abc import Callable, Iterator
 from streamkit.channel import Pipe
 from streamkit.consumers.relay import Silence, Told, frames, tell, tell_end
 from streamkit.context import Context
-from streamkit.derived import AnyStream, Opens, opened
-from streamkit.errors import ConfigError, ContextError, StreamKitError
+from streamkit.derived import AnyStream, Opens, opening
+from streamkit.errors import ConfigError, TooManyAnswers
 from streamkit.forks import new_lock
-from streamkit.run import Run
-from streamkit.stream import NO_CLOCKS, ChatStream, start_stream
+from streamkit.stream import ChatStream
 from streamkit.types.chunks import Chunk
-from streamkit.types.response import ChatResponse
 from streamkit.watchdog import watchdog
 
-__all__ = ["KeptAnswer", "KeptAnswers", "Reading", "TooManyAnswers"]
+__all__ = ["KeptAnswer", "KeptAnswers", "Reading"]
 
 _NO_READER_YET = 10.0
 """Seconds that an answer waits for its first reader."""
@@ -44,12 +42,6 @@ _SOONEST = 0.05
 """Seconds at least: a server that is down is not to be asked without a pause."""
 
 _ID = re.compile(r"([0-9a-f]{32})(?:-([0-9]{1,12}))?")
-
-
-class TooManyAnswers(StreamKitError):
-    """As many answers run as are kept at most: try again when one of them has ended."""
-
-    retryable = True
 
 
 class KeptAnswers:
@@ -86,7 +78,7 @@ class KeptAnswers:
         """
         with self._lock:
             self._make_room()
-            answer = KeptAnswer(_keeping(chat, ctx), self.linger)
+            answer = KeptAnswer(opening(chat, ctx, logs=True), self.linger)
             self._running[answer.id] = answer
             begun = None if self._rounds is not None else _Rounds(self)
             self._rounds = self._rounds or begun
@@ -306,52 +298,6 @@ def _log(stream: ChatStream) -> list[Chunk]:
     pipe: Pipe[Chunk] = stream._run.pipe
     assert pipe.log is not None  # it was asked for
     return pipe.log
-
-
-def _keeping(chat: AnyStream | Opens, ctx: Context | None) -> ChatStream:
-    """Begin to open an answer, and log it; returns at once."""
-    coming = _Coming()
-
-    def source(run: Run) -> Iterator[list[Chunk]]:
-        run.answered({}, None)
-        run.waits()
-        coming.stream = stream = chat.get_stream(run.context()) if isinstance(chat, Opens) else opened(chat)
-        run.answered(stream.headers, stream.request_id)
-        yield from stream.ch.batches()
-        run.retried(stream.stats.attempts - 1)
-        error = stream.reading_error()
-        if error is not None:
-            raise error
-
-    def start(ctx: Context | None) -> ChatStream:
-        return start_stream(source, name="kept", ctx=ctx, timeouts=NO_CLOCKS, logs=True, made_of=coming)
-
-    try:
-        return start(ctx)
-    except ContextError as error:
-        ended = error
-    return start_stream(functools.partial(_failing, ended), name="kept", timeouts=NO_CLOCKS, logs=True)
-
-
-def _failing(error: StreamKitError, run: Run) -> Iterator[list[Chunk]]:
-    run.answered({}, None)
-    run.waits()
-    yield []
-    raise error
-
-
-class _Coming:
-    """The stream that an answer is read from, once it is opened."""
-
-    stream: ChatStream | None = None
-
-    @property
-    def partial(self) -> ChatResponse:
-        return self.stream.partial if self.stream is not None else ChatResponse()
-
-    def leave(self, reason: str | None) -> None:
-        if self.stream is not None and self.stream._run.live:
-            self.stream.cancel(reason)
 
 
 class _Rounds:

@@ -10,9 +10,9 @@ import attrs
 
 from streamkit.chunk_json import chunk_to_json
 from streamkit.errors import ConfigError, ResponseTooLarge, StreamKitError, StreamTruncated, TransportError
-from streamkit.integrations.durable_log import marked, written_outcome
-from streamkit.integrations.durable_scripts import APPEND, BEGIN, VERSION
-from streamkit.integrations.durable_store import Pause, Store, told
+from streamkit.integrations.durable.log import marked, written_outcome
+from streamkit.integrations.durable.scripts import APPEND, BEGIN, VERSION
+from streamkit.integrations.durable.store import Pause, Store, told
 from streamkit.run import Run
 from streamkit.stream import ChatStream
 from streamkit.types.chunks import Chunk
