@@ -12,7 +12,7 @@ of the answer's text: `content` is ""), `citations` (where the text before it co
 for the next turn); on a tool call `arguments_error` (why its arguments are not to be used); on a tool result `elapsed`
 (seconds that the tool took) and `position` (that of its call among the step's); on step_finish `raw_finish_reason`; on
 finish `provider_metadata`, `stop_cause` and `steps` (how many); on the first chunk after a cut `resumed`, and then on
-step_finish `attempts`; on the first chunk of a batch's prompt that began again `attempt`; on a chunk of a durable stream
+step_finish `attempts`; on the first chunk of a batch's prompt that began again `attempt`; on chunks of a durable stream
 `event_id`.
 """
 
