@@ -642,5 +642,6 @@ def test_many_generations_leave_nothing(how: Callable[..., None], scene: Scene, 
     first, threads = run(20), threading.active_count()
     grown = run(300) - first
 
-    assert all(more <= 1 for more in grown.values()), grown  # a connection more or less lies in the pool
-    assert threading.active_count() <= threads + 2  # the watchdog, and the server's thread of that connection
+    # What 300 leave would be hundreds. As many connections lie in the pool as calls have overlapped.
+    assert all(more <= 8 for more in grown.values()), grown
+    assert threading.active_count() <= threads + 9  # the watchdog, and the server's threads of those connections
