@@ -114,12 +114,14 @@ aimock-if-possible: $(VENV)/.test
 	  echo "==> aimock could not be installed: the tests that ask it will be skipped"
 
 # Debian's packages, where they are missing, and apt and the right to use it are there: $(call debian,commands,packages)
+# Servers lie in /usr/sbin, where only root's shell looks. Without a network apt would try for minutes.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
-debian = @missing=; for command in $(1); do command -v $$command >/dev/null || missing=$$command; done; \
+APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20
+debian = @PATH="$$PATH:/usr/sbin:/sbin"; \
+  missing=; for command in $(1); do command -v $$command >/dev/null || missing=$$command; done; \
   [ -z "$$missing" ] || { \
     echo "==> installing $(2) with apt ($$missing is missing)"; \
-    ($(SUDO) apt-get update -qq && \
-     DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -qq -y --no-install-recommends $(2)) >/dev/null; \
+    ($(APT) update && $(APT) install -y --no-install-recommends $(2)) >/dev/null; \
   } || echo "==> $(2): could not be installed: the tests that need them will be skipped"
 
 servers-if-possible:

@@ -67,6 +67,7 @@ __all__ = [
     "ToolError",
     "TransportError",
     "Unauthorized",
+    "presentable",
     "printable",
     "require",
     "without_frames",
@@ -91,6 +92,13 @@ def require(name: str, value: object, kind: type | tuple[type, ...], instead: st
     """Raise `ConfigError` where an argument is of no such kind: what it would break later would not name it."""
     if not isinstance(value, kind):
         raise ConfigError(f"{name}={printable(repr(value), 60)}: {instead}")
+
+
+def presentable(error: BaseException, instead: str) -> StreamKitError:
+    """Give an error as strangers may see it: what a bug or a user's function raised may say anything, so `instead`."""
+    if isinstance(error, StreamKitError) and (type(error) is not StreamKitError or error.__cause__ is None):
+        return error
+    return StreamKitError(instead)
 
 
 def without_frames(error: BaseException) -> None:

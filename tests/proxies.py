@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +12,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from tests.missing import needed_program
 
 __all__ = ["PROXIES", "proxied"]
 
@@ -60,8 +61,7 @@ def _settings(proxy: str) -> str:
 
 
 def _command(proxy: str, settings: str, port: int, folder: pathlib.Path) -> list[str]:
-    program = shutil.which(proxy)
-    assert program is not None, f"{proxy} is not installed"
+    program = needed_program(proxy, "test-servers")
     file = folder / "settings"
     if proxy == "nginx":
         file.write_text(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import shutil
 import subprocess
@@ -11,20 +10,15 @@ from types import TracebackType
 
 import pytest
 
+from tests.missing import needed_package, needed_program
+
 __all__ = ["RedisServer", "needs_redis"]
 
 
 def needs_redis() -> None:
     """Skip, or fail where STREAMKIT_REQUIRE_SERVERS is set, if there is no Redis or no redis-py."""
-    missing = "redis-server" if shutil.which("redis-server") is None else ""
-    try:
-        import redis  # noqa: F401  # whether it is there
-    except ImportError:
-        missing = "redis-py"
-    if missing and os.environ.get("STREAMKIT_REQUIRE_SERVERS"):
-        pytest.fail(f"{missing} is not installed: make test-servers", pytrace=False)
-    if missing:
-        pytest.skip(f"{missing} is not installed: make test-servers")
+    needed_program("redis-server", "test-servers")
+    needed_package("redis", "test-servers")
 
 
 class RedisServer:

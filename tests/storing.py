@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from streamkit.integrations.durable.log import Entry
 from streamkit.integrations.durable.scripts import Script
+from streamkit.integrations.durable.store import Entry
 
 __all__ = ["ScriptedStore"]
 

@@ -46,6 +46,7 @@ from streamkit.errors import (
     TooManyAnswers,
     TransportError,
     Unauthorized,
+    presentable,
     printable,
     without_frames,
 )
@@ -115,7 +116,8 @@ def test_the_tree_is_whole() -> None:
     defined = {cls for cls in classes if cls.__module__ == errors.__name__}
 
     assert set(TREE) == defined
-    assert sorted([cls.__name__ for cls in TREE] + ["printable", "require", "without_frames"]) == sorted(errors.__all__)
+    functions = ["presentable", "printable", "require", "without_frames"]
+    assert sorted([cls.__name__ for cls in TREE] + functions) == sorted(errors.__all__)
 
 
 @CLASSES
@@ -179,6 +181,25 @@ def test_fields_are_each_errors_own() -> None:
 
     assert (2.0, None) == (first.retry_after, second.retry_after)
     assert (False, True) == (first.retryable, second.retryable)
+
+
+# -- presentable
+
+
+@pytest.mark.parametrize("error", [ValueError("secret"), KeyboardInterrupt(), StreamKitError("secret")], ids=repr)
+def test_what_is_not_shown(error: BaseException) -> None:
+    """What is not of the tree, and its root where that stands for such."""
+    error.__cause__ = ValueError("secret")
+
+    assert (StreamKitError, "internal") == (type(presentable(error, "internal")), str(presentable(error, "internal")))
+
+
+def test_what_is_shown() -> None:
+    """Errors with a name of their own, whatever caused them, and the root where streamkit itself says something."""
+    lost = ConnectionLost("told")
+    lost.__cause__ = OSError("reset")
+    for error in (lost, StreamKitError("told")):
+        assert error is presentable(error, "internal")
 
 
 # -- printable

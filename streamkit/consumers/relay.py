@@ -13,7 +13,7 @@ import attrs
 
 from streamkit.context import Context
 from streamkit.derived import AnyStream, Opens, opened, opening
-from streamkit.errors import ConfigError, StreamKitError
+from streamkit.errors import ConfigError, presentable
 from streamkit.framing import encode_comment, encode_sse
 from streamkit.types.chunks import Chunk
 from streamkit.types.response import ChatResponse
@@ -31,6 +31,9 @@ SSE_HEADERS: Mapping[str, str] = {
     "X-Accel-Buffering": "no",
 }
 """The headers of such an answer. The last one keeps nginx from buffering it."""
+
+DONE = "-done"
+"""How the id of an answer's last event ends: a browser that asks to go on after it need not be answered again."""
 
 
 @attrs.frozen(kw_only=True)
@@ -185,7 +188,7 @@ def tell(chunk: Chunk, *, thinking: bool) -> StreamEvent | None:
     return None
 
 
-def tell_end(error: StreamKitError | None, response: ChatResponse | None) -> StreamEvent:
+def tell_end(error: Exception | None, response: ChatResponse | None) -> StreamEvent:
     """Give the event of the outcome. Internal.
 
     What a bug or a user's function raised is logged and not shown: it may hold anything.
@@ -196,18 +199,17 @@ def tell_end(error: StreamKitError | None, response: ChatResponse | None) -> Str
     return StreamEvent(type="done", done=True, usage=usage if usage.source == "reported" else None)
 
 
-def _shown(error: StreamKitError) -> str:
-    if type(error) is StreamKitError and isinstance(error.__cause__, BaseException):
-        logger.error("an answer to a browser failed: %s", error)
-        return "an internal error ended the answer: the server's log has it"
-    return str(error)
+def _shown(error: Exception) -> str:
+    shown = presentable(error, "an internal error ended the answer: the server's log has it")
+    if shown is not error:
+        logger.error("an answer to a browser failed: %s", error, exc_info=error)
+    return str(shown)
 
 
 class EventIds:
     """The ids of a stream's events: those of the chunks, where they have some, else numbers from 0. Internal.
 
-    The id of the last event ends in "-done" where chunks had ids, or where that is asked for with `ends`: a browser
-    that asks to go on after it need not be answered again.
+    The id of the last event ends in `DONE` where chunks had ids, or where that is asked for with `ends`.
     """
 
     def __init__(self, *, ends: bool = False) -> None:
@@ -227,7 +229,7 @@ class EventIds:
     def end(self) -> str:
         """Give the id of the last event."""
         last = self._last or str(self._next)
-        return f"{last}-done" if self._ends or self._last is not None else last
+        return f"{last}{DONE}" if self._ends or self._last is not None else last
 
 
 def _frames(

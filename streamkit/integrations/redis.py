@@ -265,7 +265,7 @@ def _nothing_more(log: DurableLog) -> ChatStream:
 def _checked(name: str) -> str:
     """A name that can be one; they mostly come from a URL."""
     require("name", name, str, "give the name of an answer")
-    if not 0 < len(name) <= LONGEST_NAME or (not name.isascii() and not _can_be_encoded(name)):
+    if not 0 < len(name) <= LONGEST_NAME or not _can_be_encoded(name):
         raise ConfigError(f"name={printable(repr(name), 60)}: give a text of 1 to {LONGEST_NAME} characters")
     return name
 

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from socketserver import TCPServer, ThreadingMixIn
+from socketserver import TCPServer
 from typing import IO, TYPE_CHECKING, Any, cast
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
@@ -108,11 +108,9 @@ def _cannot_listen(error: Exception, host: str, port: int) -> str:
     return f"cannot listen on {host!r}, port {port}: {error}"
 
 
-class _Server(ThreadingMixIn, WSGIServer):
+class _Server(WSGIServer):
     """Listens; a thread for each connection."""
 
-    daemon_threads = True
-    block_on_close = False
     request_queue_size = _BACKLOG
     allow_reuse_address = os.name == "posix"  # elsewhere it would let two servers share a port
 
@@ -146,15 +144,25 @@ class _Server(ThreadingMixIn, WSGIServer):
         if full:
             logger.warning("a connection was closed: %d are open", _MAX_CONNECTIONS)
             self.shutdown_request(request)
-        else:
+            return
+        try:
             thread.start()
+        except BaseException:  # no more threads, or Ctrl-C; the base class closes the connection
+            self._forget(thread)
+            raise
 
     def _serve(self, request: Any, client_address: Any) -> None:
         try:
-            self.process_request_thread(request, client_address)
+            self.finish_request(request, client_address)
+        except Exception:
+            self.handle_error(request, client_address)
         finally:
-            with self._lock:
-                del self._served[threading.current_thread()]
+            self.shutdown_request(request)
+            self._forget(threading.current_thread())
+
+    def _forget(self, thread: threading.Thread) -> None:
+        with self._lock:
+            self._served.pop(thread, None)
 
     def hang_up(self) -> None:
         """Let answers that have ended be sent, close the connections, and wait a moment for their threads."""

@@ -14,7 +14,7 @@ from streamkit.stream import ChatStream
 from streamkit.types.chunks import Chunk
 from streamkit.types.response import ChatResponse
 
-__all__ = ["Answer", "ask", "failed"]
+__all__ = ["Answer", "ask", "broken", "failed"]
 
 
 @attrs.frozen(kw_only=True)
@@ -37,6 +37,13 @@ def failed(error: StreamKitError, elapsed: float = 0.0) -> Answer:
     """Give what comes of a request that never opened."""
     without_frames(error)
     return Answer(response=None, error=error, elapsed=elapsed)
+
+
+def broken(what: str, cause: BaseException, elapsed: float = 0.0) -> Answer:
+    """Give what comes of a request that was ended by what is no error of the tree: `what` says where that was."""
+    error = StreamKitError(f"{what}: {cause!r}")
+    error.__cause__ = cause
+    return failed(error, elapsed)
 
 
 def ask(

@@ -21,7 +21,7 @@ from streamkit.errors import Cancelled, ConnectionLost, StreamKitError
 from streamkit.forks import new_lock
 from streamkit.hooks import Hooks, RetryInfo
 from streamkit.parallel.announcer import Announcer
-from streamkit.parallel.answer import Answer, ask, failed
+from streamkit.parallel.answer import Answer, ask, broken, failed
 from streamkit.parallel.checkpoint import Checkpoint
 from streamkit.parallel.chunk_feed import ChunkFeed
 from streamkit.parallel.digest import request_digest
@@ -145,9 +145,7 @@ class Batch:
         except StreamKitError as stopped:  # before its turn came
             answer = failed(stopped)
         except BaseException as bug:
-            error = StreamKitError(f"an internal error ended the prompt: {bug!r}")
-            error.__cause__ = bug
-            answer = failed(error, time.monotonic() - began)
+            answer = broken("an internal error ended the prompt", bug, time.monotonic() - began)
         return item_of(task, answer)
 
     def pace(self, task: Task) -> float:
@@ -222,9 +220,7 @@ class Batch:
         except StreamKitError as refused:  # it could not be told from others in the checkpoint
             return item_of(task, failed(refused))
         except Exception as bug:  # the worker goes on, or the others would wait for this one's prompts for ever
-            error = StreamKitError(f"an internal error ended the prompt: {bug!r}")
-            error.__cause__ = bug
-            return item_of(task, failed(error))
+            return item_of(task, broken("an internal error ended the prompt", bug))
 
     def _restored(self, task: Task) -> ParallelItem | None:
         if self._checkpoint is None or task.chat is None:

@@ -19,7 +19,7 @@ from streamkit import __version__
 from streamkit.errors import Cancelled, ConfigError, StreamKitError
 from streamkit.forks import new_lock
 from streamkit.inbox import take
-from streamkit.parallel.answer import Answer, failed
+from streamkit.parallel.answer import Answer, broken, failed
 from streamkit.parallel.batch import Batch, item_of
 from streamkit.parallel.chunk_feed import Tape
 from streamkit.parallel.crew import join, new_name
@@ -111,7 +111,7 @@ class Foreman:
             self._break(e)
             self._give(task)
         except Exception as e:  # shut down, as a rule
-            self._settle(task, failed(_caused(f"the executor takes no more work: {e!r}", e)))
+            self._settle(task, broken("the executor takes no more work", e))
 
     def _send(self, task: Task, lifeline: Lifeline) -> None:
         assert self._route is not None  # there is a lifeline
@@ -147,8 +147,7 @@ class Foreman:
             try:
                 self._take_in(given, future)
             except Exception as bug:
-                error = _caused(f"an internal error ended the prompt: {bug!r}", bug)
-                self._settle(given.task, failed(error))
+                self._settle(given.task, broken("an internal error ended the prompt", bug))
 
     def _next_ended(self) -> tuple[_Given, Future[Any]] | None:
         while True:
@@ -227,9 +226,10 @@ class Foreman:
             self._lost.add(task.index)
         stopped = self._batch.ctx.error()
         # On a thread of its own: it may have to wait for its turn, and meanwhile others end.
-        if stopped is not None or not (again and self._start(self._give, task)):
-            lost = _caused(f"the executor lost the prompt: {error!r}", error)
-            self._settle(task, failed(stopped or lost))
+        if stopped is not None:
+            self._settle(task, failed(stopped))
+        elif not (again and self._start(self._give, task)):
+            self._settle(task, broken("the executor lost the prompt", error))
 
     def _settle(self, task: Task, answer: Answer) -> None:
         self._batch.settle(item_of(task, answer))
@@ -276,9 +276,3 @@ class Foreman:
 
     def _thread(self, work: Callable[[], object]) -> threading.Thread:
         return threading.Thread(target=self._variables.copy().run, args=(work,), name=self._name, daemon=True)
-
-
-def _caused(message: str, cause: BaseException) -> StreamKitError:
-    error = StreamKitError(message)
-    error.__cause__ = cause
-    return error

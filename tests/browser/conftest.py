@@ -16,7 +16,7 @@ import pytest
 from streamkit import Client
 from streamkit.integrations.chat_page import ChatPage, chat_page
 from streamkit.integrations.wsgi_server import serving
-from tests.missing import missing
+from tests.missing import needed_package, needed_program
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -41,13 +41,9 @@ def start_chromium(*arguments: str) -> Chrome:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Chrome]:
     """A browser, one for all tests."""
-    for command in ("chromium", "chromedriver"):
-        if shutil.which(command) is None:
-            missing(f"{command} is not installed: make test-browser")
-    try:
-        import selenium  # noqa: F401
-    except ImportError:
-        missing("selenium is not installed: make test-browser")
+    for program in ("chromium", "chromedriver"):
+        needed_program(program, "test-browser")
+    needed_package("selenium", "test-browser")
     driver = start_chromium("--window-size=1000,800")
     yield driver
     driver.quit()

@@ -333,9 +333,11 @@ def test_nesting_has_an_end(chat: Chat, text: str) -> None:
     depth = chat.driver.execute_async_script(
         """
         const [text, done] = arguments;
-        import("/static/markdown.js").then(({ renderMarkdown }) => {
+        import("/static/markdown.js").then(({ MarkdownView }) => {
           const root = document.createElement("div");
-          renderMarkdown(root, text);
+          const view = new MarkdownView(root);
+          view.append(text);
+          view.render({ open: false });
           let nodes = [...root.children];
           let depth = 0;
           for (; nodes.length > 0; depth += 1) nodes = nodes.flatMap((node) => [...node.children]);

@@ -217,6 +217,24 @@ def test_too_many_connections(monkeypatch: pytest.MonkeyPatch, server: ProviderS
         server.wait_until(lambda: server.open_connections == 0)
 
 
+def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is closed, and nothing is left of it: it takes nobody's place, and the server ends well."""
+    monkeypatch.setattr(wsgi_server, "_MAX_CONNECTIONS", 1)
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "streamkit-http":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with serving(echo) as url:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            assert b"" == say(url, b"")
+
+        assert say(url, b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200")
+
+
 # -- where it listens
 
 

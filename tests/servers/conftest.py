@@ -8,7 +8,6 @@ does, so none is left behind, however the tests end.
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import secrets
 import subprocess
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.loopback import KEY
+from tests.missing import missing
 from tests.redis_server import RedisServer, needs_redis
 from tests.servers.node import OLDEST, find_node
 
@@ -33,9 +33,9 @@ def aimock_command() -> list[str]:
     """What runs aimock with a key: it says its address on stdout, and ends when its stdin does."""
     node = find_node()
     if node is None:
-        _missing("aimock needs node {}.{} or newer, which is not here: make test-servers".format(*OLDEST))
+        missing("aimock needs node {}.{} or newer, which is not here: make test-servers".format(*OLDEST))
     if not (AIMOCK / "node_modules" / "@copilotkit" / "aimock").is_dir():
-        _missing("aimock is not installed: make test-servers")
+        missing("aimock is not installed: make test-servers")
     return [str(node), str(AIMOCK / "serve.mjs"), KEY]
 
 
@@ -76,9 +76,3 @@ def durables(redis_url: str) -> Iterator[Callable[..., DurableStreams]]:
 def durable(durables: Callable[..., DurableStreams]) -> DurableStreams:
     """Durable streams with the settings that everybody has."""
     return durables()
-
-
-def _missing(reason: str) -> None:
-    if os.environ.get("STREAMKIT_REQUIRE_SERVERS"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)

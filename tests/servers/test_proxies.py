@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 
@@ -12,7 +11,7 @@ import pytest
 from streamkit.testing import Gate, ProviderServer, Stall, Status, Wait, chat_answer
 from tests.browsing import EVENT_SOURCE, Browser, told
 from tests.loopback import delta
-from tests.missing import missing
+from tests.missing import needed_program
 from tests.proxies import PROXIES, proxied
 from tests.serving import served
 
@@ -46,8 +45,7 @@ class Place:
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """One of the proxies, before one of the servers."""
     proxy, server = request.param
-    if shutil.which(proxy) is None:
-        missing(f"{proxy} is not installed: make test-servers")
+    needed_program(proxy, "test-servers")
     with (
         ProviderServer() as provider,
         served(server, APP, PROVIDER=provider.base_url) as behind,

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from streamkit.client import ChatBuilder
-from streamkit.consumers.relay import sse_headers
+from streamkit.consumers.relay import DONE, sse_headers
 from streamkit.errors import ConfigError, TooManyAnswers, require
 from streamkit.integrations.chat_page.guard import Refusal, check_host, check_origin
 from streamkit.integrations.chat_page.question import read_question
@@ -154,7 +154,7 @@ class ChatPage:
 
     def _events(self, environ: dict[str, Any], answer: KeptAnswer) -> _Reply:
         after = environ.get("HTTP_LAST_EVENT_ID") or None
-        if after is not None and after.endswith("-done"):
+        if after is not None and after.endswith(DONE):
             return _Reply(status=HTTPStatus.NO_CONTENT)
         gone = client_gone(environ)
         try:

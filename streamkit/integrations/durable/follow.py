@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from streamkit.errors import ConfigError, StreamTruncated
 from streamkit.integrations.durable.log import DurableLog, written_outcome
 from streamkit.integrations.durable.scripts import LOOK
-from streamkit.integrations.durable.store import Pause, Store, told
+from streamkit.integrations.durable.store import Pause, Store, named
 from streamkit.run import Run
 from streamkit.types.chunks import Chunk
 
@@ -25,12 +25,12 @@ def look(store: Store, name: str, pause: Pause) -> tuple[str, int, float]:
     An answer whose writer's time has run out is sealed as lost: from then on that is its outcome, for everybody.
     """
     lost = StreamTruncated(
-        f"the writer of {told(name)} was lost (killed, paused, or cut off from Redis): what had come is in `partial`; "
-        "go on with durable.resume(name, chat), or delete it and ask anew"
+        f"the writer of the {named(name)} was lost (killed, paused, or cut off from Redis): what had come is in "
+        "`partial`; go on with durable.resume(name, chat), or delete it and ask anew"
     )
     state, count, left = store.ask(LOOK, [name], written_outcome(lost), pause=pause)
     if state == b"foreign":
-        raise ConfigError(f"{told(name)} is none: its key holds something else; use another prefix, or delete it")
+        raise ConfigError(f"the {named(name)} is none: its key holds something else; use another prefix, or delete it")
     return state.decode(), int(count), int(left) / 1000
 
 
@@ -48,7 +48,7 @@ def entries_of(store: Store, log: DurableLog, run: Run, wait: float) -> Iterator
                     raise log.vanished()
                 left = until - time.monotonic()
                 if left <= 0:
-                    raise ConfigError(f"there is no {told(log.name)[4:]}: not begun, or expired; see follow(wait=...)")
+                    raise ConfigError(f"there is no {named(log.name)}: not begun, or expired; see follow(wait=...)")
             elif state != "running" and ended:
                 raise log.vanished()  # its end is said to be there, and is not
             ended = state not in ("unknown", "running")
@@ -71,7 +71,7 @@ def as_it_is(store: Store, name: str, pause: Pause) -> DurableLog:
     log = DurableLog(name)
     state, count, _ = look(store, name, pause)
     if state == "unknown":
-        raise ConfigError(f"there is no {told(name)[4:]}: not begun, or expired")
+        raise ConfigError(f"there is no {named(name)}: not begun, or expired")
     with store.line() as line:
         while log.count < count or (state != "running" and log.outcome is None):
             entries = store.lasting(functools.partial(line.read, name, log.position, 0.0), pause)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import attrs
 
@@ -17,14 +16,12 @@ from streamkit.chunk_json import chunk_from_json
 from streamkit.error_json import error_from_json, error_to_json
 from streamkit.errors import ConfigError, StreamKitError, StreamTruncated, printable
 from streamkit.integrations.durable.scripts import VERSION
+from streamkit.integrations.durable.store import Entry, named
 from streamkit.response_json import response_from_json, response_to_json
 from streamkit.types.chunks import Chunk, TextChunk
 from streamkit.types.response import ChatResponse, Fold
 
-__all__ = ["DurableLog", "Entry", "checked_id", "marked", "written_outcome"]
-
-Entry = Sequence[Any]
-"""The id, and a list of the one field and its value; all bytes."""
+__all__ = ["DurableLog", "checked_id", "marked", "written_outcome"]
 
 _ID = re.compile(r"([1-9][0-9]{0,19})-([0-9]{1,20})")
 
@@ -111,22 +108,24 @@ class DurableLog:
         """Note that there are so many chunks; `ConfigError` where all are read, and the one to go on from was not."""
         if self._after is not None and (self.count >= count or self.outcome is not None):
             raise ConfigError(
-                f"after={self._after!r} is no chunk of {printable(repr(self.name), 60)} as it is now: follow it from "
-                "the beginning, with after=None"
+                f"after={self._after!r} is no chunk of the {named(self.name)} as it is now: follow it from the "
+                "beginning, with after=None"
             )
 
     def vanished(self) -> StreamKitError:
         """Give the error for an answer of which nothing is there any more."""
         return StreamTruncated(
-            f"the durable stream {printable(repr(self.name), 60)} is gone from Redis (deleted, expired, or Redis lost "
-            "its data): what had come of it is in `partial`; ask anew"
+            f"the {named(self.name)} is gone from Redis (deleted, expired, or Redis lost its data): what had come of "
+            "it is in `partial`; ask anew"
         )
 
     def _begin(self, entry: bytes, value: bytes) -> None:
         version, _, known = value.partition(b" ")
         if version != VERSION.encode():
-            told = printable(version.decode("utf-8", "replace"), 20)
-            raise ConfigError(f"{self._told()} was written by a newer streamkit (version {told}): upgrade this one")
+            newer = printable(version.decode("utf-8", "replace"), 20)
+            raise ConfigError(
+                f"the {named(self.name)} was written by a newer streamkit (version {newer}): upgrade this one"
+            )
         if known != b"%d" % self.count:  # it was deleted, and the name has been given to another answer
             raise self.vanished()
         self._run, self._number, self.outcome = entry.partition(b"-")[0], 0, None
@@ -156,7 +155,6 @@ class DurableLog:
             raise self._damaged("its outcome cannot be read") from e
 
     def _damaged(self, why: str) -> ConfigError:
-        return ConfigError(f"{self._told()} is not as streamkit wrote it: {why}; use another prefix, or delete it")
-
-    def _told(self) -> str:
-        return f"the durable stream {printable(repr(self.name), 60)}"
+        return ConfigError(
+            f"the {named(self.name)} is not as streamkit wrote it: {why}; use another prefix, or delete it"
+        )

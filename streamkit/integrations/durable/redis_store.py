@@ -14,9 +14,8 @@ from typing import Any, TypeVar
 
 from streamkit.errors import ConfigError, ConnectionLost, StreamKitError, TransportError, printable, require
 from streamkit.integrations.durable.follow import LONGEST_WAIT
-from streamkit.integrations.durable.log import Entry
 from streamkit.integrations.durable.scripts import Script
-from streamkit.integrations.durable.store import Pause
+from streamkit.integrations.durable.store import Entry, Pause
 from streamkit.retry import RetryBudget, call_with_retries
 from streamkit.settings import RetryPolicy
 from streamkit.transport.slot import SocketSlot

@@ -7,13 +7,15 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from streamkit.errors import printable
-from streamkit.integrations.durable.log import Entry
 from streamkit.integrations.durable.scripts import Script
 from streamkit.transport.slot import SocketSlot
 
-__all__ = ["Line", "Pause", "Store", "told"]
+__all__ = ["Entry", "Line", "Pause", "Store", "named"]
 
 T = TypeVar("T")
+
+Entry = Sequence[Any]
+"""The id, and a list of the one field and its value; all bytes."""
 
 Pause = Callable[[float], None]
 """Sleeps so many seconds, and raises if what waits has ended meanwhile."""
@@ -48,6 +50,6 @@ class Store(Protocol):
         """Give the key of a channel."""
 
 
-def told(name: str) -> str:
-    """Give the words for a stream of this name."""
-    return f"the durable stream {printable(repr(name), 60)}"
+def named(name: str) -> str:
+    """Give the words for a stream of this name, behind an article."""
+    return f"durable stream {printable(repr(name), 60)}"

@@ -9,10 +9,17 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from streamkit.chunk_json import chunk_to_json
-from streamkit.errors import ConfigError, ResponseTooLarge, StreamKitError, StreamTruncated, TransportError
+from streamkit.errors import (
+    ConfigError,
+    ResponseTooLarge,
+    StreamKitError,
+    StreamTruncated,
+    TransportError,
+    presentable,
+)
 from streamkit.integrations.durable.log import marked, written_outcome
 from streamkit.integrations.durable.scripts import APPEND, BEGIN, VERSION
-from streamkit.integrations.durable.store import Pause, Store, told
+from streamkit.integrations.durable.store import Pause, Store, named
 from streamkit.run import Run
 from streamkit.stream import ChatStream
 from streamkit.types.chunks import Chunk
@@ -67,7 +74,7 @@ class Writing:
             BEGIN, [self.name], self.token, channel, *milliseconds, VERSION, behind, pause=pause
         )
         if state != b"ok":
-            raise ConfigError(f"{told(self.name)} {_TAKEN[state.decode()]}")
+            raise ConfigError(f"the {named(self.name)} {_TAKEN[state.decode()]}")
         self._ms, self._base, self.begun = ms.decode(), int(base), True
 
     def hold(self, handle: ChatStream) -> None:
@@ -94,7 +101,7 @@ class Writing:
     def lose(self, state: str) -> None:
         """End it: others were told that it is lost."""
         if self._lost is None:
-            self._lost = StreamTruncated(f"{told(self.name)} {_LOST.get(state, _LOST['gone'])}")
+            self._lost = StreamTruncated(f"the {named(self.name)} {_LOST.get(state, _LOST['gone'])}")
             if self._stream is not None:
                 self._stream.cancel("it is not this writer's any more")
 
@@ -147,7 +154,9 @@ class Writing:
             yield [marked(chunk, f"{self._ms}-{number}") for number, chunk in enumerate(sent, first)]
         if len(sent) < len(batch):
             most = self._keeping.max_chunks
-            raise ResponseTooLarge(f"{told(self.name)} has more than {most} chunks: see DurableStreams(max_chunks=...)")
+            raise ResponseTooLarge(
+                f"the {named(self.name)} has more than {most} chunks: see DurableStreams(max_chunks=...)"
+            )
 
     def _send(
         self, pause: Pause, *, chunks: list[Chunk] | None = None, outcome: ChatResponse | StreamKitError | None = None
@@ -176,15 +185,13 @@ class Writing:
         """Write how it ended, if that can still be done."""
         if self._lost is not None:
             return
-        if not isinstance(error, StreamKitError) or (type(error) is StreamKitError and error.__cause__ is not None):
-            logger.error("an internal error ended %s: %r", told(self.name), error)
-            error = StreamKitError(
-                "an internal error ended the stream: the log of its writer has it"
-            )  # may say anything
+        outcome = presentable(error, "an internal error ended the stream: the log of its writer has it")
+        if outcome is not error:
+            logger.error("an internal error ended the %s: %r", named(self.name), error)
         try:
-            self._send(pause, outcome=error)
+            self._send(pause, outcome=outcome)
         except StreamKitError as failure:
-            logger.warning("the end of %s could not be written: %s", told(self.name), failure)
+            logger.warning("the end of the %s could not be written: %s", named(self.name), failure)
 
 
 def _never(seconds: float) -> None:

@@ -57,7 +57,7 @@ class CORS:
     def preflight(self, environ: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Give the headers of an answer to a browser that asks beforehand."""
         allowed = self.headers(environ)
-        return [*allowed, *_PREFLIGHT] if ("Access-Control-Allow-Origin") in dict(allowed) else allowed
+        return [*allowed, *_PREFLIGHT] if "Access-Control-Allow-Origin" in dict(allowed) else allowed
 
 
 def _is_origin(text: object) -> bool:

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator
 
 from streamkit.channel import Pipe
-from streamkit.consumers.relay import Silence, Told, frames, tell, tell_end
+from streamkit.consumers.relay import DONE, Silence, Told, frames, tell, tell_end
 from streamkit.context import Context
 from streamkit.derived import AnyStream, Opens, opening
 from streamkit.errors import ConfigError, TooManyAnswers
@@ -274,7 +274,7 @@ def _frames(answer: KeptAnswer, at: int, silence: Silence, *, thinking: bool, li
                 yield event, f"{answer.id}-{position}"
 
     def last() -> Told:
-        return tell_end(answer.stream.err.get(), answer.stream.final.get()), f"{answer.id}-done"
+        return tell_end(answer.stream.err.get(), answer.stream.final.get()), f"{answer.id}{DONE}"
 
     if lingers and answer._linger > 0:
         yield b"retry: %d\n\n" % (1000 * max(_SOONEST, min(_RETRY, answer._linger / 2)))

@@ -8,10 +8,9 @@ from urllib.parse import unquote_to_bytes
 
 import attrs
 
-__all__ = ["DONE", "WSGIRequest"]
+from streamkit.consumers.relay import DONE
 
-DONE = "-done"
-"""How the id of an answer's last event ends: who has had it needs no more."""
+__all__ = ["WSGIRequest"]
 
 
 @attrs.frozen

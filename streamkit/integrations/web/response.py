@@ -13,18 +13,19 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from streamkit.consumers.relay import EventIds, Silence, sse_headers, tell_end, watched_events
+from streamkit.consumers.relay import DONE, EventIds, Silence, sse_headers, tell_end, watched_events
 from streamkit.derived import AnyStream, HasChatStream, Opens, opened
-from streamkit.errors import ConfigError, StreamKitError
+from streamkit.errors import ConfigError
 from streamkit.framing import encode_sse
 from streamkit.integrations.web.client import client_gone
 from streamkit.integrations.web.cors import CORS, AllowOrigin
 from streamkit.integrations.web.kept_answers import KeptAnswers
-from streamkit.integrations.web.request import DONE, WSGIRequest
+from streamkit.integrations.web.request import WSGIRequest
 from streamkit.stream import ChatStream
 
 if TYPE_CHECKING:
@@ -37,21 +38,8 @@ logger = logging.getLogger("streamkit")
 Gone = Callable[[], bool]
 """Tells, at once, whether the browser has left."""
 
-_REASONS = {
-    200: "OK",
-    204: "No Content",
-    400: "Bad Request",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    413: "Content Too Large",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
-
 _RETRY_AFTER = 5
 """Seconds after which one that found too many answers running may try again."""
-
-_INTERNAL = StreamKitError("an internal error ended the answer: the server's log has it")
 
 _ENDED = f"ended{DONE}"
 """The id of an error event that belongs to no answer: it keeps an `EventSource` from asking again by itself."""
@@ -234,13 +222,10 @@ class _Source:
 
 
 def _told(frames: Callable[[Gone], Iterator[bytes]], id: str | None, gone: Gone) -> Iterator[bytes]:
-    """Give frames, and an error event in place of an exception; without its text where that may hold anything."""
+    """Give frames, and an error event in place of an exception."""
     try:
         yield from frames(gone)
     except Exception as error:
-        if not isinstance(error, StreamKitError):
-            logger.exception("an answer to a browser failed")
-            error = _INTERNAL
         yield encode_sse(tell_end(error, None).to_json(), id=id)
 
 
@@ -253,4 +238,4 @@ def _give_up(chat: AnyStream | Opens) -> None:
 
 
 def _line(status: int) -> str:
-    return f"{status} {_REASONS[status]}"
+    return f"{status} {HTTPStatus(status).phrase}"

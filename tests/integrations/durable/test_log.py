@@ -108,7 +108,7 @@ def test_an_id_that_is_not_there() -> None:
     log = DurableLog("a", "7-9")
     log.read(entries(CHUNKS))
     log.caught_up(7)
-    with pytest.raises(ConfigError, match="no chunk of 'a'"):
+    with pytest.raises(ConfigError, match="no chunk of the durable stream 'a'"):
         log.caught_up(6)
 
 

@@ -51,13 +51,6 @@ export class MarkdownView {
   }
 }
 
-/** Show a whole text. */
-export function renderMarkdown(root, text) {
-  const view = new MarkdownView(root);
-  view.append(text);
-  view.render({ open: false });
-}
-
 /** Leave out a last line that begins as a table's head does: whether it is one, the next line tells. */
 function withoutTableToBe(block) {
   if (block.type !== "paragraph") return [block];

@@ -3,12 +3,11 @@
 
 /** Text of an event stream, cut anywhere, to its events. */
 export class EventParser {
-  lastEventId = "";
   #line = ""; // what has come of a line
   #afterReturn = false; // a "\r" ended the last line: a "\n" that follows belongs to it
   #data = null;
   #type = "";
-  #id = "";
+  #id = ""; // of the last event that had one: later ones inherit it
 
   /** Give the events, {type, data, id}, that this text completes. */
   feed(text) {
@@ -33,11 +32,10 @@ export class EventParser {
   }
 
   #dispatch() {
-    this.lastEventId = this.#id;
     const [data, type] = [this.#data, this.#type];
     this.#data = null;
     this.#type = "";
-    return data === null ? null : { type: type || "message", data, id: this.lastEventId };
+    return data === null ? null : { type: type || "message", data, id: this.#id };
   }
 }
 
