@@ -16,7 +16,6 @@ from streamkit.client import Client
 __all__ = ["serve"]
 
 _LOOPBACK = "127.0.0.1"
-_ANY = ("0.0.0.0", "::")  # noqa: S104 - told apart from others, and only bound to where the user says so
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,7 +66,9 @@ def _is_loopback(host: str) -> bool:
 
 def _names(host: str) -> list[str]:
     """The names that a server at this address goes by."""
-    if host not in _ANY:
+    from streamkit.integrations.chat_page.guard import ALL_ADDRESSES
+
+    if host not in ALL_ADDRESSES:
         return [host]
     name = socket.gethostname()
     return [host, name, f"{name}.local"]

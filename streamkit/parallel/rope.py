@@ -14,6 +14,7 @@ import queue
 import secrets
 import socket
 import threading
+from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -57,8 +58,8 @@ class Rope:
     mark: bytes = attrs.field(factory=lambda: secrets.token_bytes(16))
 
 
-_unreachable: set[tuple[str, int]] = set()
-_lock = new_lock()  # guards _unreachable
+_unreachable: deque[bytes] = deque(maxlen=16)
+"""The secrets of the last runs that could not be reached. Adding to it and looking into it need no lock."""
 
 
 class Grip:
@@ -81,7 +82,7 @@ class Grip:
     def __enter__(self) -> Grip:
         """Take hold; where nobody is at the run's end, `ctx` ends if the rope is the sole one."""
         address = self._rope.host, self._rope.port
-        if address in _unreachable:
+        if self._rope.secret in _unreachable:
             return self
         try:
             self._line = _connected(address, self._rope.secret)
@@ -119,8 +120,7 @@ class Grip:
         address = self._rope.host, self._rope.port
         if isinstance(error, TimeoutError):  # what has ended would refuse: it is too busy, or behind a wall
             logger.warning("the run at %s:%d cannot be reached: no chunks are sent", *address)
-            with _lock:  # the next prompts do not wait for it
-                _unreachable.add(address)
+            _unreachable.append(self._rope.secret)  # the next prompts do not wait for it
         elif self._rope.sole:
             self._ctx.cancel("the run has ended")
         else:

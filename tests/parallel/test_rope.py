@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import socket
 import threading
+from collections import deque
 from collections.abc import Iterator
 
 import pytest
@@ -57,7 +58,7 @@ def fixture_run() -> Iterator[Run]:
 @pytest.fixture(autouse=True)
 def all_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test cannot reach, another may."""
-    monkeypatch.setattr(rope_module, "_unreachable", set())
+    monkeypatch.setattr(rope_module, "_unreachable", deque())
 
 
 def text(content: str, index: int = 0) -> TextChunk:

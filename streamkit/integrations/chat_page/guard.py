@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["Refusal", "check_host", "check_origin"]
+__all__ = ["ALL_ADDRESSES", "Refusal", "check_host", "check_origin"]
 
 ALL_ADDRESSES = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised, not bound to
 """What a server is told to listen on where it is to be reached at any address of the machine."""
