@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -415,3 +416,21 @@ def test_an_end_that_is_none_is_told(
 
     assert said == chat.text(".notice-text")
     assert "".join(texts) == chat.text()
+
+
+@pytest.mark.parametrize("field", [{"text": 5}, {"text": None}, {"question": {}}, {"tokens": "9"}, {"id": ["x"]}, None])
+def test_what_is_kept_and_is_no_conversation(chat: Chat, server: ProviderServer, field: dict[str, Any] | None) -> None:
+    """The page begins anew where another program, at the same address, has left something else."""
+    server.reply(*chat_answer("Hello"), times=2)
+    chat.ask("hi")
+    chat.wait_state("done")
+    kept = chat.run("return Object.entries({ ...sessionStorage })[0]")
+    turn = json.loads(kept[1])[0]
+    chat.driver.get(f"{chat.url}/static/chat.css")  # of the same origin, and keeps nothing itself
+    chat.run("sessionStorage.setItem(...arguments)", kept[0], json.dumps([field and {**turn, **field}]))
+    chat.complaints()
+    chat.open()
+
+    assert 0 == chat.count(".turn")
+    chat.ask("hi")
+    chat.wait_text("Hello")

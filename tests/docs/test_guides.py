@@ -74,7 +74,7 @@ PRINTED = {
     ],
     "web": [
         'data: {"type":"token","content":"Hel"}\n\ndata: {"type":"token","content":"lo"}\n\ndata: {"type":"done",',
-        "retry: 500\n\nid: ",
+        "retry: 500\nid: ",
     ],
     "tools": ["[get_weather({'city': 'Hello', 'unit': 'celsius'})]", "2 steps", "natural", "ask_user", "stop_when"],
 }

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from streamkit import ChatBuilder, Client, ConfigError, KeptAnswers, wsgi_app
 from streamkit.providers import OpenAI
-from streamkit.testing import ProviderServer, Stall, chat_answer, error_answer
+from streamkit.testing import Gate, ProviderServer, Stall, Wait, chat_answer, error_answer
 from tests.browsing import EVENT_SOURCE, told
 from tests.loopback import KEY
 from tests.strategies import PROPERTY
@@ -250,9 +250,25 @@ def test_an_event_source_comes_back(provider: ProviderServer, client: Client) ->
         assert expected == asked(app, query).events()
     ended = asked(app, environ_of(headers={**EVENT_SOURCE, "Last-Event-ID": others[-1].id}))
 
-    assert body.startswith(b"retry: 500\n\nid: ")
+    assert body.startswith(b"retry: 500\nid: ")
     assert (204, b"") == (ended.status, ended.body())
     assert 2 == len(provider.requests)
+    app.close()
+
+
+def test_one_that_comes_back_before_the_first_token(server: ProviderServer, client: Client) -> None:
+    """The answer that it had begun is not asked for again."""
+    app, gate = wsgi_app(client), Gate()
+    server.reply(Wait(gate), *chat_answer("Hel", "lo"))
+    begun = asked(app, environ_of(headers=EVENT_SOURCE))
+    named = next(iter(begun.frames)).decode().partition("id: ")[2].strip()
+    server.wait_for_request()
+    gate.set()
+    again = asked(app, environ_of(headers={**EVENT_SOURCE, "Last-Event-ID": named}))
+
+    assert ["Hel", "lo", ""] == [event.get("content", "") for event in told(*again.events())]
+    assert 1 == len(server.requests)
+    begun.body()
     app.close()
 
 
@@ -286,7 +302,7 @@ def test_too_many_answers(server: ProviderServer, client: Client) -> None:
     app = wsgi_app(client, answers=KeptAnswers(most=1))
     first = asked(app, environ_of(headers=EVENT_SOURCE))
     frames = iter(first.frames)
-    assert b"retry: 500\n\n" == next(frames)
+    assert next(frames).startswith(b"retry: 500\n")
     server.wait_for_request()
     refused = asked(app, environ_of(headers=EVENT_SOURCE))
 

@@ -23,7 +23,12 @@ APP = """
     from streamkit.providers import OpenAI
 
     client = Client(OpenAI("sk-test", base_url=os.environ["PROVIDER"]))
-    app = wsgi_app(client, keep_alive=0.2, linger=0.3)
+    comments = wsgi_app(client, keep_alive=0.2, linger=0.3)
+    silent = wsgi_app(client, path="/silent", keep_alive=60.0)
+
+
+    def app(environ, start_response):
+        return (silent if environ["PATH_INFO"] == "/silent" else comments)(environ, start_response)
 """
 
 CLOSING = Status(200, {"connection": "close"})
@@ -84,6 +89,19 @@ def test_who_leaves_in_a_silence(place: Place, headers: dict[str, str]) -> None:
     provider.reply(Status(200), delta("Hello"), Stall())
     with Browser(place.url, prompt="Hello", headers=headers) as browser:
         browser.next()
+    began = time.monotonic()
+    provider.wait_until(lambda: provider.connections - provider.open_connections > closed)
+
+    assert time.monotonic() - began < 2.0
+
+
+def test_who_leaves_before_the_first_token(place: Place) -> None:
+    """The same, where not even the headers have come yet: a proxy may still wait for them, and must give up."""
+    provider = place.provider
+    closed, asked = provider.connections - provider.open_connections, len(provider.requests)
+    provider.reply(Stall())
+    with Browser(place.url, "/silent", prompt="Hello", headers={}):
+        provider.wait_for_request(asked + 1)
     began = time.monotonic()
     provider.wait_until(lambda: provider.connections - provider.open_connections > closed)
 

@@ -179,9 +179,10 @@ class KeptAnswer:
     ) -> Reading:
         """Give the frames for a browser, as `sse_events` does, from the first on, or those after the event of that id.
 
-        Each has an id for `Last-Event-ID`; that of the last one ends in "-done". Blocks for the next frame. Close it
-        when the browser leaves; `gone`, which must not block, is asked for that about twice a second. When the last
-        reader has left, the answer is cancelled: `linger` seconds later, or at once where none of them `lingers`.
+        Each has an id for `Last-Event-ID`; that of the last one ends in "-done". Before the first there is that of the
+        answer, by which one comes back that has had no event. Blocks for the next frame. Close it when the browser
+        leaves; `gone`, which must not block, is asked for that about twice a second. When the last reader has left, the
+        answer is cancelled: `linger` seconds later, or at once where none of them `lingers`.
 
         Raises:
             ConfigError: `after` is no id of an event of this answer, or `keep_alive` is not above zero.
@@ -277,7 +278,9 @@ def _frames(answer: KeptAnswer, at: int, silence: Silence, *, thinking: bool, li
         return tell_end(answer.stream.err.get(), answer.stream.final.get()), f"{answer.id}{DONE}"
 
     if lingers and answer._linger > 0:
-        yield b"retry: %d\n\n" % (1000 * max(_SOONEST, min(_RETRY, answer._linger / 2)))
+        # With the id, one that is cut off before the first token does not ask anew.
+        id = f"id: {answer.id}\n" if at == 0 else ""
+        yield f"retry: {1000 * max(_SOONEST, min(_RETRY, answer._linger / 2)):.0f}\n{id}\n".encode()
     yield from frames(_logged(answer.stream, at, silence), silence, told, last)
 
 

@@ -26,8 +26,15 @@ export function load() {
 
 /** Another program may have been at this address before, or another version of this one. */
 function isTurn(value) {
-  const blank = newTurn("");
-  return Object.keys(blank).every((name) => value !== null && Object.hasOwn(value, name));
+  if (typeof value !== "object" || value === null) return false;
+  return Object.entries(newTurn("")).every(([name, blank]) =>
+    blank === null ? isOptional(value[name]) : typeof value[name] === typeof blank,
+  );
+}
+
+/** An id, or a time, that need not be there. */
+function isOptional(value) {
+  return value === null || typeof value === "string" || typeof value === "number";
 }
 
 /** Keep the turns; false where there is no room for them. */

@@ -6,6 +6,9 @@
 import { parseBlocks } from "./blocks.js";
 import { parseInline } from "./inline.js";
 
+const LETTER = /\p{L}/u;
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
 /** A line of nothing but markers: what it begins shows with its next character. */
 const MARKERS = /^[-=*_#+|:~`>[\]\d.) \t]*$/;
 
@@ -35,7 +38,7 @@ export class MarkdownView {
     const rest = this.#partial === "" || (open && MARKERS.test(this.#partial)) ? [] : [cleaned(this.#partial)];
     const blocks = parseBlocks([...this.#lines, ...rest]);
     if (open && blocks.length > 0) blocks.push(...withoutTableToBe(blocks.pop()));
-    const nodes = blocks.map((block, i) => blockNode(block, open && i === blocks.length - 1));
+    const nodes = blocks.map((block, i) => outermostNode(block, open && i === blocks.length - 1));
     patchChildren(this.#root, this.#settled, [...settled, ...nodes]);
     this.#settled += settled.length;
   }
@@ -47,7 +50,7 @@ export class MarkdownView {
     const last = blocks.at(-1);
     this.#lines.splice(0, last === undefined ? this.#lines.length : last.line);
     this.#seen = this.#lines.length;
-    return blocks.slice(0, -1).map((block) => blockNode(block, false));
+    return blocks.slice(0, -1).map((block) => outermostNode(block, false));
   }
 }
 
@@ -67,35 +70,49 @@ function cleaned(line) {
 // -- blocks to nodes
 
 /** A block has the direction of its text; what is in a list, a quote or a table has that of the whole. */
-const OUTERMOST = { dir: "auto" };
+function outermostNode(block, open) {
+  const node = blockNode(block, open);
+  if (!node.hasAttribute("dir")) node.dir = directionOf(node); // "auto" costs Chromium seconds in a long block that grows
+  return node;
+}
 
-function blockNode(block, open, direction = OUTERMOST) {
+/** Give the direction of the first letter, as `dir="auto"` does. */
+function directionOf(node) {
+  const wanted = ({ dir }) => (dir ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT); // code has its own
+  const walker = document.createTreeWalker(node, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, wanted);
+  while (walker.nextNode() !== null) {
+    const letter = walker.currentNode.nodeType === Node.TEXT_NODE && LETTER.exec(walker.currentNode.data);
+    if (letter) return RIGHT_TO_LEFT.test(letter[0]) ? "rtl" : "ltr";
+  }
+  return "ltr";
+}
+
+function blockNode(block, open) {
   switch (block.type) {
     case "heading":
-      return headingNode(block, open, direction);
+      return headingNode(block, open);
     case "code":
       return codeNode(block);
     case "rule":
       return element("hr");
     case "quote":
-      return element("blockquote", direction, blockNodes(block.blocks, open));
+      return element("blockquote", {}, blockNodes(block.blocks, open));
     case "list":
-      return listNode(block, open, direction);
+      return listNode(block, open);
     case "table":
-      return tableNode(block, open, direction);
+      return tableNode(block, open);
     default:
-      return element("p", direction, proseNodes(block.text, { open }));
+      return element("p", {}, proseNodes(block.text, { open }));
   }
 }
 
 function blockNodes(blocks, open) {
-  return blocks.map((block, i) => blockNode(block, open && i === blocks.length - 1, {}));
+  return blocks.map((block, i) => blockNode(block, open && i === blocks.length - 1));
 }
 
-function headingNode({ level, text }, open, direction) {
+function headingNode({ level, text }, open) {
   // The page has the first two levels.
-  const attributes = { class: `level-${level}`, ...direction };
-  return element(`h${Math.min(6, level + 2)}`, attributes, proseNodes(text, { open }));
+  return element(`h${Math.min(6, level + 2)}`, { class: `level-${level}` }, proseNodes(text, { open }));
 }
 
 function codeNode({ info, text }) {
@@ -107,29 +124,29 @@ function codeNode({ info, text }) {
   ]);
 }
 
-function listNode({ start, loose, items }, open, direction) {
+function listNode({ start, loose, items }, open) {
   const nodes = items.map((item, i) => itemNode(item, loose, open && i === items.length - 1));
-  if (start === null) return element("ul", direction, nodes);
-  return element("ol", { ...direction, ...(start !== 1 && { start: String(start) }) }, nodes);
+  if (start === null) return element("ul", {}, nodes);
+  return element("ol", start === 1 ? {} : { start: String(start) }, nodes);
 }
 
 function itemNode({ task, blocks }, loose, open) {
   const nodes = blocks.flatMap((block, i) => {
     const last = open && i === blocks.length - 1;
     const bare = block.type === "paragraph" && !loose;
-    return bare ? proseNodes(block.text, { open: last }) : [blockNode(block, last, {})];
+    return bare ? proseNodes(block.text, { open: last }) : [blockNode(block, last)];
   });
   if (task === null) return element("li", {}, nodes);
   const box = { class: "box", role: "img", "aria-label": task ? "done" : "to do" };
   return element("li", { class: "task" }, [element("span", box, [task ? "☑" : "☐"]), " ", ...nodes]);
 }
 
-function tableNode({ head, align, rows }, open, direction) {
+function tableNode({ head, align, rows }, open) {
   const row = (tag, cells, isOpen) =>
     element("tr", {}, cells.map((cell, i) => cellNode(tag, cell, align[i], isOpen)));
   const body = rows.map((cells, i) => row("td", cells, open && i === rows.length - 1));
   const table = element("table", {}, [element("thead", {}, [row("th", head, false)]), element("tbody", {}, body)]);
-  const attributes = { class: "table", tabindex: "0", role: "region", "aria-label": "Table", ...direction };
+  const attributes = { class: "table", tabindex: "0", role: "region", "aria-label": "Table" };
   return element("div", attributes, [table]);
 }
 
