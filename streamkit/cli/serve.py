@@ -45,6 +45,7 @@ def serve(
     from streamkit.integrations.chat_page import chat_page  # here, as no other command needs a server
     from streamkit.integrations.wsgi_server import serve as serve_app
 
+    host = host.removeprefix("[").removesuffix("]") or "0.0.0.0"  # noqa: S104 - as the user says: none is all
     chosen, name = choose(provider, model)
     if not _is_loopback(host):
         _warn(host)
@@ -59,7 +60,8 @@ def serve(
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         return host == "localhost"
 

@@ -196,9 +196,22 @@ def test_the_page_can_be_opened(ready: list[Any], server: ProviderServer, monkey
     assert ["http://127.0.0.1:1234"] == opened
 
 
+@pytest.mark.parametrize(("host", "meant"), [("[::1]", "::1"), ("", "0.0.0.0"), ("127.0.0.1", "127.0.0.1")])
+def test_how_a_host_is_written(
+    ready: list[Any], server: ProviderServer, monkeypatch: pytest.MonkeyPatch, host: str, meant: str
+) -> None:
+    """With or without the brackets of a URL; none at all is every address."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+
+    assert 0 == main(["serve", "--host", host])
+    assert [meant] == [told for _, told, _ in ready]
+
+
 @pytest.mark.parametrize(
     ("host", "loopback"),
-    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
+    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("::ffff:127.0.0.1", True)]
+    + [("0.0.0.0", False), ("::", False), ("192.0.2.1", False)],
 )
 def test_what_is_loopback(host: str, loopback: bool) -> None:
     """An address that only this machine reaches."""
