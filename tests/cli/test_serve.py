@@ -209,13 +209,15 @@ def test_how_a_host_is_written(
 
 
 @pytest.mark.parametrize(
-    ("host", "loopback"),
-    [("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("::ffff:127.0.0.1", True)]
-    + [("0.0.0.0", False), ("::", False), ("192.0.2.1", False)],
+    ("loopback", "hosts"),
+    [
+        (True, ["127.0.0.1", "127.1.2.3", "::1", "localhost", "::ffff:127.0.0.1"]),
+        (False, ["0.0.0.0", "::", "192.0.2.1"]),
+    ],
 )
-def test_what_is_loopback(host: str, loopback: bool) -> None:
+def test_what_is_loopback(loopback: bool, hosts: list[str]) -> None:
     """An address that only this machine reaches."""
-    assert loopback == serve._is_loopback(host)
+    assert [loopback] * len(hosts) == list(map(serve._is_loopback, hosts))
 
 
 def test_a_port_that_is_taken(
