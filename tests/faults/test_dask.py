@@ -34,7 +34,7 @@ from streamkit import (
     StreamKitError,
     stream_parallel,
 )
-from streamkit.parallel import foreman
+from streamkit.parallel import errand, foreman
 from streamkit.parallel.route import Route, route_to
 from streamkit.watchdog import watchdog
 from tests.echoing import EchoServer, echo, said
@@ -265,7 +265,7 @@ def test_what_a_worker_cannot_load_is_told(client: Client, executor: Executor, m
     monkeypatch.setitem(sys.modules, "only_here", module)
     chat = client.chat("gpt-4o").hooks(Hooks(on_request=module.hook))
     (hooked,) = stream_parallel(chat, ["a"], executor=executor)
-    monkeypatch.setattr(foreman, "__version__", "0.0.1")
+    monkeypatch.setattr(errand, "__version__", "0.0.1")
     (older,) = stream_parallel(client, ["a"], model="m", executor=executor)
 
     assert "the worker cannot load the prompt" in str(hooked.error)

@@ -323,7 +323,7 @@ def test_closing_the_application(server: ProviderServer, client: Client) -> None
     next(frames)
     app.close()
 
-    assert b"cancelled: its server ends" in b"".join(frames)
+    assert b"cancelled: the server was stopped" in b"".join(frames)
     server.wait_until(lambda: server.open_connections == 0)
 
 

@@ -353,6 +353,16 @@ def test_workers_without_streamkit(client: Client) -> None:
     assert "install the same packages there" in str(item.error)
 
 
+def test_what_executors_are_given_names_nothing_of_ours(client: Client) -> None:
+    """A worker of Dask's without streamkit dies of a name that it cannot import."""
+    with Elsewhere() as executor:
+        stream_parallel(client, ["a"], model="gpt-4o", executor=executor).result()
+        fn, (call,) = pickle.loads(executor.sent[0])
+
+    assert pickle.loads is fn
+    assert bytes is type(call)
+
+
 def test_a_lost_prompt_is_asked_again(client: Client) -> None:
     """Once; then it fails, as it may be what kills its workers."""
     with Elsewhere(OSError("worker gone")) as executor:

@@ -471,6 +471,21 @@ def test_foreign_data_is_told(durable: DurableStreams, redis_url: str, commands:
     assert "durable stream" in str(refused.value) or "holds something else" in str(refused.value)
 
 
+@pytest.mark.parametrize("kind", ["chunks", "writer"])
+def test_an_evicted_key_is_a_lost_answer(durable: DurableStreams, redis_url: str, kind: str) -> None:
+    """Redis evicts one of the two: the answer is not there any more, and its name is free."""
+    import redis
+
+    durable.write("a", HELLO).result()
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete(f"{durable._store._prefix}{kind}:a")
+
+    assert "unknown" == durable.status("a").state
+    assert "there is no durable stream" in str(failure(lambda: durable.follow("a")))
+    assert "Hello" in durable.write("a", HELLO).result().text
+    assert "complete" == durable.status("a").state
+
+
 def test_a_newer_version_is_told(durable: DurableStreams, redis_url: str) -> None:
     """It is not guessed at."""
     import redis

@@ -39,7 +39,7 @@ def entries_of(store: Store, log: DurableLog, run: Run, wait: float) -> Iterator
 
     Gives the chunks that are new, a batch for each read. `wait` is in seconds, for an answer that nobody has begun.
     """
-    until, ended = time.monotonic() + wait, False
+    until, ended = time.monotonic() + wait, ""
     with store.line(run.slot) as line:
         while log.outcome is None:
             state, count, left = look(store, log.name, run.pause)
@@ -49,9 +49,9 @@ def entries_of(store: Store, log: DurableLog, run: Run, wait: float) -> Iterator
                 left = until - time.monotonic()
                 if left <= 0:
                     raise ConfigError(f"there is no {named(log.name)}: not begun, or expired; see follow(wait=...)")
-            elif state != "running" and ended:
-                raise log.vanished()  # its end is said to be there, and is not
-            ended = state not in ("unknown", "running")
+            elif state != "running" and ended == log.position:
+                raise log.vanished()  # its end is said to be there, and is not; nor has anybody gone on with it
+            ended = "" if state in ("unknown", "running") else log.position
             log.caught_up(count)
             while log.outcome is None:
                 read = functools.partial(line.read, log.name, log.position, max(0.001, min(left, LONGEST_WAIT)))
@@ -68,14 +68,19 @@ def entries_of(store: Store, log: DurableLog, run: Run, wait: float) -> Iterator
 
 def as_it_is(store: Store, name: str, pause: Pause) -> DurableLog:
     """Read what is there of an answer, without waiting for more; `ConfigError` where there is none."""
-    log = DurableLog(name)
-    state, count, _ = look(store, name, pause)
-    if state == "unknown":
-        raise ConfigError(f"there is no {named(name)}: not begun, or expired")
+    log, ended = DurableLog(name), ""
     with store.line() as line:
-        while log.count < count or (state != "running" and log.outcome is None):
-            entries = store.lasting(functools.partial(line.read, name, log.position, 0.0), pause)
-            if not entries:
+        while True:
+            state, count, _ = look(store, name, pause)
+            if state == "unknown":
+                raise ConfigError(f"there is no {named(name)}: not begun, or expired")
+            while log.count < count or (state != "running" and log.outcome is None):
+                entries = store.lasting(functools.partial(line.read, name, log.position, 0.0), pause)
+                if not entries:
+                    break  # it was deleted, or somebody goes on with it
+                log.read(entries)
+            else:
+                return log
+            if ended == log.position:
                 raise log.vanished()
-            log.read(entries)
-    return log
+            ended = log.position

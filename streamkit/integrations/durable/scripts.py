@@ -39,7 +39,14 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function whole(number) return string.format('%.0f', number) end
 local function id(ms, count) return whole(ms) .. '-' .. whole(count) end
+local function remains(kind, token)
+  if kind == 'none' then return token or redis.call('EXISTS', KEYS[2]) == 0 end
+  if kind ~= 'stream' or token or redis.call('EXISTS', KEYS[2]) == 1 then return false end
+  local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+  return first and first[2][1] == 'streamkit'
+end
 """
+"""Begins each script. `remains`: whether nothing is there, or one key of the two: the other was evicted."""
 
 BEGIN = Script(
     _NOW
@@ -49,8 +56,9 @@ local kind = redis.call('TYPE', KEYS[1]).ok
 local old = redis.call('HMGET', KEYS[2], 'token', 'ended', 'ms', 'base', 'count', 'until')
 if old[1] == token then return {'ok', old[3], old[4]} end
 local ms, base = now, 0
-if kind == 'none' and not old[1] then
+if remains(kind, old[1]) then
   if after ~= '' then return {'unknown', '', ''} end
+  redis.call('DEL', KEYS[1])
 else
   if kind ~= 'stream' or not old[1] then return {'foreign', '', ''} end
   local state = old[2]
@@ -128,7 +136,7 @@ LOOK = Script(
     + """
 local writer = redis.call('HMGET', KEYS[2], 'token', 'ended', 'ms', 'base', 'count', 'until', 'lease', 'keep')
 local kind = redis.call('TYPE', KEYS[1]).ok
-if kind == 'none' then return {'unknown', 0, 0} end
+if remains(kind, writer[1]) then return {'unknown', 0, 0} end
 if kind ~= 'stream' or not writer[1] then return {'foreign', 0, 0} end
 local count = writer[4] + writer[5]
 if writer[2] ~= '' then return {writer[2], count, 0} end

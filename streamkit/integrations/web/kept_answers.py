@@ -107,7 +107,7 @@ class KeptAnswers:
             running = [*self._running.values()]
             self._forget()
         for answer in running:
-            answer.cancel("its server ends")
+            answer.cancel("the server was stopped")
 
     def __len__(self) -> int:
         """How many are kept, running or not."""

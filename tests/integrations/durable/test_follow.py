@@ -126,4 +126,20 @@ def test_as_it_is_not() -> None:
     with pytest.raises(ConfigError, match="there is no"):
         as_it_is(ScriptedStore(look=[(b"unknown", 0, 0)]), "a", lambda seconds: None)
     with pytest.raises(StreamTruncated, match="gone"):
-        as_it_is(ScriptedStore(look=[(b"lost", 1, 0)]), "a", lambda seconds: None)
+        as_it_is(ScriptedStore(look=[(b"lost", 1, 0)] * 2), "a", lambda seconds: None)
+
+
+def test_somebody_goes_on_with_it_meanwhile() -> None:
+    """Its end, which was there at the first look, is taken away; that is no loss."""
+    store = ScriptedStore(look=[(b"failed", 1, 0), RUNNING])
+    store.entries = [[BEGIN, ONE], [], [(b"9-0", [b"streamkit", b"1 1"])]]
+    log = as_it_is(store, "a", lambda seconds: None)
+
+    assert (1, None) == (log.count, log.outcome)
+
+    end = (b"9-1", [b"end", written_outcome(RateLimited("slow"))])
+    store = ScriptedStore(look=[(b"failed", 1, 0)] * 2)  # the one that went on has failed at once
+    store.entries = [[BEGIN, ONE], [(b"9-0", [b"streamkit", b"1 1"])], [], [end]]
+    got, error = drain(followed(store))
+
+    assert ("a", None) == (got, error)

@@ -353,7 +353,7 @@ def test_closing() -> None:
         next(reader)
         answers.close()
 
-        assert [{"type": "error", "content": "cancelled: its server ends"}] == told(*reader)
+        assert [{"type": "error", "content": "cancelled: the server was stopped"}] == told(*reader)
     assert answers.get(answer.id) is None
     answers.start([])
     answers.close()
