@@ -22,7 +22,6 @@ from distributed import Client as Dask
 from distributed import LocalCluster
 
 from streamkit import ChatBuilder, Client, Context, ParallelProgress, StreamKitError, cancel_on_signals, stream_parallel
-from streamkit.providers import Local, OpenAI
 
 DOCUMENTS = {
     "ants": "Ants live in colonies. They carry many times their own weight, and tell each other the way by scent.",
@@ -67,7 +66,7 @@ def workers(scheduler: str) -> Iterator[tuple[Executor, int]]:
 
 def template(provider: str) -> ChatBuilder:
     """What all prompts have in common. The key that is found here stays here: each worker looks up its own."""
-    client = Client(OpenAI() if provider == "openai" else Local())
+    client = Client.from_env(provider)
     chat = client.chat("gpt-4o") if provider == "openai" else client.chat()
     return chat.system("Summarise the document in one sentence.").max_tokens(40)
 
@@ -91,7 +90,7 @@ def summarise(
             for item in run.as_completed():
                 if item.error is None:
                     answered, kept = answered + 1, kept + item.from_checkpoint
-                    print(f"{names[item.index]}: {' '.join(item.text.split())}", flush=True)
+                    result(f"{names[item.index]}: {' '.join(item.text.split())}")
                 elif not ctx.cancelled:
                     print(f"\n{names[item.index]}: failed: {item.error}", file=sys.stderr)
     print(f"\n[{answered} of {len(names)} summarised, {kept} in an earlier run]")
@@ -106,6 +105,13 @@ def show(progress: ParallelProgress) -> None:
     speed = f"{progress.tokens_per_second or 0:.0f} tokens/s"
     line = f"{progress.done}/{progress.total} done, {progress.running} running, {speed}"
     print(f"\r[{line}]  ", end="", file=sys.stderr, flush=True)
+
+
+def result(line: str) -> None:
+    """Print a line of the results, where the progress stands on the terminal."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    print(line, flush=True)
 
 
 if __name__ == "__main__":  # the workers import this file, too

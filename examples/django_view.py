@@ -22,7 +22,6 @@ from django.urls import path
 
 from streamkit import ChatBuilder, Client, KeptAnswers, StreamKitError, sse_response
 from streamkit.integrations.wsgi_server import serve
-from streamkit.providers import Local, OpenAI
 
 answers = KeptAnswers()  # where a browser whose connection broke finds its answer again
 chat: ChatBuilder
@@ -40,9 +39,8 @@ urlpatterns = [path("stream", stream)]
 
 def connect(provider: str) -> ChatBuilder:
     """Give what every answer is asked with."""
-    if provider == "openai":
-        return Client(OpenAI()).chat("gpt-4o").system("Be brief.")
-    return Client(Local()).chat().system("Be brief.")
+    client = Client.from_env(provider)
+    return (client.chat("gpt-4o") if provider == "openai" else client.chat()).system("Be brief.")
 
 
 def main(provider: str = "local", port: str = "8000") -> int:

@@ -28,7 +28,6 @@ from streamkit import ChatBuilder, Client, ConfigError, Context, StreamKitError,
 from streamkit.integrations.redis import DurableStreams
 from streamkit.integrations.wsgi import sse_response
 from streamkit.integrations.wsgi_server import serve
-from streamkit.providers import Local, OpenAI
 
 URL = os.environ.get("REDIS_URL", "redis://localhost:6379/0")
 DURABLE = DurableStreams(URL, lease=5.0)
@@ -89,9 +88,8 @@ def main(what: str = "", *rest: str) -> int:
 
 def connect(provider: str = "local") -> ChatBuilder:
     """Give what every answer is asked with."""
-    if provider == "openai":
-        return Client(OpenAI()).chat("gpt-4o")
-    return Client(Local()).chat()
+    client = Client.from_env(provider)
+    return client.chat("gpt-4o") if provider == "openai" else client.chat()
 
 
 def work(chat: ChatBuilder) -> None:

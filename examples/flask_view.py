@@ -17,7 +17,6 @@ import flask
 from werkzeug.serving import make_server
 
 from streamkit import ChatBuilder, Client, KeptAnswers, SSEResponse, StreamKitError, sse_response
-from streamkit.providers import Local, OpenAI
 
 PAGE = """<!doctype html>
 <title>Ask</title>
@@ -57,9 +56,8 @@ def create_app(chat: ChatBuilder) -> flask.Flask:
 
 def connect(provider: str) -> ChatBuilder:
     """Give what every answer is asked with."""
-    if provider == "openai":
-        return Client(OpenAI()).chat("gpt-4o").system("Be brief.")
-    return Client(Local()).chat().system("Be brief.")
+    client = Client.from_env(provider)
+    return (client.chat("gpt-4o") if provider == "openai" else client.chat()).system("Be brief.")
 
 
 def main(provider: str = "local", port: str = "5000") -> int:

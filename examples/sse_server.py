@@ -40,8 +40,8 @@ def main(provider: str = "local", port: str = "8080") -> int:
 
 def connect(provider: str) -> tuple[Client, str]:
     """Give a client and the name of the model to ask."""
-    if provider == "openai":
-        return Client.from_env("openai"), "gpt-4o"
+    if provider != "local":
+        return Client.from_env(provider), "gpt-4o"
     local = Local()
     local.start()  # else the first answer would wait for it
     return Client(local), local.default_model

@@ -195,7 +195,7 @@ class DurableStreams:
         self._store.ask(DELETE, [_checked(name)], pause=time.sleep)
 
     def close(self) -> None:
-        """Cancel what is written in this process, wait up to a second for each, and give up idle connections.
+        """Cancel what is written in this process, wait up to a second for all of it, and give up idle connections.
 
         What is followed goes on. It can be used again.
         """

@@ -102,7 +102,7 @@ def _listening(app: WSGIApplication, host: str, port: int) -> Iterator[_Server]:
 def _cannot_listen(error: Exception, host: str, port: int) -> str:
     code = getattr(error, "errno", None)
     if code == errno.EADDRINUSE:
-        return f"port {port} is in use: end what listens there, or take another one, such as port={port + 1} or port=0"
+        return f"port {port} is in use: end what listens there, or take another, such as {port + 1}, or 0 for any"
     if code == errno.EACCES:
         return f"port {port} is not allowed to this user: take one above 1023"
     return f"cannot listen on {host!r}, port {port}: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import threading
 import time
@@ -218,10 +219,20 @@ class ParallelRun:
         while True:
             if len(log) <= at and not pipe.closed:
                 self._batch.feed.lift(threading.get_ident())  # chunks that this thread does not read now
-            if not pipe.wait_logged(at):
-                return
+            with self._ended_by_an_interrupt():
+                if not pipe.wait_logged(at):
+                    return
             yield log[at]
             at += 1
+
+    @contextlib.contextmanager
+    def _ended_by_an_interrupt(self) -> Iterator[None]:
+        """Ctrl-C while one waits for the run ends it, though frames hold it: a pool's `with` waits for its tasks."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.cancel("the wait for it was interrupted")
+            raise
 
     def _waited(self) -> list[ParallelItem]:
         """All items in prompt order."""
@@ -243,7 +254,8 @@ class ParallelRun:
     def _chunks(self, feed: ChunkFeed) -> Iterator[tuple[int, Chunk]]:
         cursor: Cursor = feed.open()
         try:
-            yield from cursor.pairs()
+            with self._ended_by_an_interrupt():
+                yield from cursor.pairs()
         finally:
             feed.leave(cursor)
         failure = self._batch.failure

@@ -34,7 +34,9 @@ from streamkit import (
     StreamTruncated,
     stream_parallel,
 )
+from streamkit.channel import Pipe
 from streamkit.parallel import chunk_feed
+from streamkit.parallel.chunk_feed import Cursor
 from streamkit.types.messages import RawPart
 from tests.echoing import EchoServer, echo
 
@@ -348,6 +350,26 @@ def test_a_cancel_stops_all(server: EchoServer, client: Client) -> None:
     assert "enough" in str(items[0].error)
     assert [None] * 30 == [item.response for item in items[2:]]
     assert {"stall1", "stall2"} == set(server.asked)
+
+
+@pytest.mark.parametrize(
+    ("cls", "waits", "read"), [(Pipe, "wait_logged", iter), (Cursor, "recv", lambda run: run.chunks())]
+)
+def test_an_interrupted_wait_cancels_all(
+    cls: type, waits: str, read: Any, server: EchoServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though frames hold the run, and a pool's `with` would wait for it."""
+
+    def interrupted(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    run = stream_parallel(client, ["stall1", "stall2"], model="gpt-4o")
+    with monkeypatch.context() as patch:
+        patch.setattr(cls, waits, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(iter(read(run)))
+
+    assert [Cancelled] * 2 == [type(item.error) for item in run]
 
 
 def test_a_context_cancels_all(server: EchoServer, client: Client) -> None:

@@ -40,7 +40,10 @@ def check_host(environ: Mapping[str, Any], hosts: Collection[str]) -> None:
     allowed = name == "localhost" or name.endswith(".localhost")
     allowed = allowed or (address is not None and (address.is_loopback or not ALL_ADDRESSES.isdisjoint(hosts)))
     if not allowed:
-        raise Refusal(HTTPStatus.FORBIDDEN, "this server does not go by that name: allow it with hosts=...")
+        raise Refusal(
+            HTTPStatus.FORBIDDEN,
+            "this server does not go by that name: allow it with --allow-host, or hosts=... of chat_page",
+        )
 
 
 def check_origin(environ: Mapping[str, Any], hosts: Collection[str] = ()) -> None:

@@ -58,10 +58,8 @@ def entries_of(store: Store, log: DurableLog, run: Run, wait: float) -> Iterator
                 entries = store.lasting(read, run.pause)
                 if not entries:
                     break
-                chunks = log.read(entries)
+                yield from log.read(entries)
                 log.caught_up(count)
-                if chunks:
-                    yield chunks
                 if state == "unknown":  # now it is known, and who writes it may die
                     break
 
@@ -78,7 +76,8 @@ def as_it_is(store: Store, name: str, pause: Pause) -> DurableLog:
                 entries = store.lasting(functools.partial(line.read, name, log.position, 0.0), pause)
                 if not entries:
                     break  # it was deleted, or somebody goes on with it
-                log.read(entries)
+                for _ in log.read(entries):
+                    pass  # they are in the log
             else:
                 return log
             if ended == log.position:

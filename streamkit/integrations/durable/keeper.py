@@ -19,7 +19,7 @@ from streamkit.errors import StreamKitError
 from streamkit.forks import after_fork, new_lock
 from streamkit.integrations.durable.scripts import RENEW
 from streamkit.integrations.durable.store import Line, Store
-from streamkit.stream import ChatStream
+from streamkit.stream import CLOSE_WAIT, ChatStream
 from streamkit.transport.slot import SocketSlot
 
 __all__ = ["Keeper", "Kept"]
@@ -47,6 +47,9 @@ class Kept(Protocol):
 
     def lose(self, state: str) -> None:
         """It is not this writer's any more."""
+
+    def give_up(self) -> None:
+        """Its process may end: how it ended is not worth waiting for any longer."""
 
 
 class Keeper:
@@ -94,12 +97,16 @@ class Keeper:
             slot.interrupt()
 
     def close(self) -> None:
-        """Cancel what is written, and wait up to a second for each, and for the thread."""
-        handles = [one.handle for one in self._kept_now() if one.handle is not None]
+        """Cancel what is written, and wait up to a second for all of it, and for the thread."""
+        kept = self._kept_now()
+        handles = [one.handle for one in kept if one.handle is not None]
         for handle in handles:
             handle.cancel("its writer was closed")
+        until = time.monotonic() + CLOSE_WAIT
         for handle in handles:
-            handle.close()
+            handle._run.join(max(0.0, until - time.monotonic()))
+        for one in kept:
+            one.give_up()
         thread = self._thread
         if thread is not None:
             thread.join(1.0)

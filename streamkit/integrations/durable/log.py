@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
@@ -81,28 +81,23 @@ class DurableLog:
     def leave(self, reason: str | None) -> None:
         """The reader has left, which is nothing to the writer."""
 
-    def read(self, entries: Iterable[Entry]) -> list[Chunk]:
-        """Read further entries; give the chunks that are new to who follows.
+    def read(self, entries: Iterable[Entry]) -> Iterator[list[Chunk]]:
+        """Read further entries; give the chunks that are new to who follows, if any, and only then an error.
 
         Raises:
             ConfigError: they are not what this version of streamkit wrote.
         """
         fresh: list[Chunk] = []
-        for entry, fields in entries:
-            self.position, kind = entry.decode(), fields[0]
-            if kind == b"c" and entry == self._next:
-                chunk = self._chunk(fields[1])
-                if self._after is None:
-                    fresh.append(chunk)
-                elif self._after == self.position:
-                    self._after = None
-            elif kind == b"streamkit":
-                self._begin(entry, fields[1])
-            elif kind == b"end" and self._next:
-                self.outcome = self._outcome(fields[1])
-            else:
-                raise self._damaged(f"entry {self.position} is not the next one of a streamkit answer")
-        return fresh
+        failure: StreamKitError | None = None
+        try:
+            for entry, fields in entries:
+                self._read(entry, fields, fresh)
+        except StreamKitError as error:
+            failure = error
+        if fresh:
+            yield fresh
+        if failure is not None:
+            raise failure
 
     def caught_up(self, count: int) -> None:
         """Note that there are so many chunks; `ConfigError` where all are read, and the one to go on from was not."""
@@ -118,6 +113,21 @@ class DurableLog:
             f"the {named(self.name)} is gone from Redis (deleted, expired, or Redis lost its data): what had come of "
             "it is in `partial`; ask anew"
         )
+
+    def _read(self, entry: bytes, fields: Sequence[bytes], fresh: list[Chunk]) -> None:
+        self.position, kind = entry.decode(), fields[0]
+        if kind == b"c" and entry == self._next:
+            chunk = self._chunk(fields[1])
+            if self._after is None:
+                fresh.append(chunk)
+            elif self._after == self.position:
+                self._after = None
+        elif kind == b"streamkit":
+            self._begin(entry, fields[1])
+        elif kind == b"end" and self._next:
+            self.outcome = self._outcome(fields[1])
+        else:
+            raise self._damaged(f"entry {self.position} is not the next one of a streamkit answer")
 
     def _begin(self, entry: bytes, value: bytes) -> None:
         version, _, known = value.partition(b" ")

@@ -133,6 +133,10 @@ class RedisStore:
             )
         if "WRONGTYPE" in text:
             return ConfigError(f"a key of this name holds something else: {text}; use another prefix, or delete it")
+        if "equal or smaller" in text:  # an id, which the writer knows to be the next one
+            return ConfigError(
+                f"others have put entries into a key of this name: {text}; use another prefix, or delete it"
+            )
         return TransportError(f"Redis answered with an error: {text}", retryable=False)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
@@ -31,6 +32,9 @@ logger = logging.getLogger("streamkit")
 
 BATCH = 500
 """Chunks that are sent at once, for which the database does nothing else."""
+
+BATCH_BYTES = 1_000_000
+"""Bytes that are sent at once, unless one chunk has more: on a slow line, too, they are there within a timeout."""
 
 
 @attrs.frozen(kw_only=True)
@@ -60,6 +64,7 @@ class Writing:
         self._stream: ChatStream | None = None
         self._wish: str | None = None
         self._lost: StreamKitError | None = None
+        self._given_up = threading.Event()
         self._ms, self._base, self._count = "", 0, 0
 
     def begin(self, channel: str, after: int | None, pause: Pause) -> None:
@@ -105,6 +110,10 @@ class Writing:
             if self._stream is not None:
                 self._stream.cancel("it is not this writer's any more")
 
+    def give_up(self) -> None:
+        """Try no longer to write how it ended."""
+        self._given_up.set()
+
     # -- the stream's side
 
     @property
@@ -127,8 +136,7 @@ class Writing:
             stream.cancel(self._wish or None)
         try:
             for batch in stream.ch.batches():
-                for at in range(0, len(batch), BATCH):
-                    yield from self._append(batch[at : at + BATCH], run.pause)
+                yield from self._append(batch, run.pause)
             run.retried(stream.stats.attempts - 1)
             error = self._lost or run.ended() or stream.reading_error()
             if error is not None:
@@ -136,41 +144,45 @@ class Writing:
             self._send(run.pause, outcome=stream.result())
         except BaseException as error:
             self.leave("it cannot be kept")
-            self._fail(run.ended() or error, run.pause)
+            self._fail(run.ended() or error, self._pause)  # not the run's, which has ended: its readers are free
             raise
 
     def _ended(self) -> None:
         self.handle = None
         self._on_end(self)
 
+    def _pause(self, seconds: float) -> None:
+        if self._given_up.wait(seconds):
+            raise StreamKitError("its writer was closed")
+
     def _append(self, batch: list[Chunk], pause: Pause) -> Iterator[list[Chunk]]:
-        first, at = self._count + 1, self._base + self._count
-        sent = [
+        at = self._base + self._count
+        fitting = [
             chunk if chunk.index == index else attrs.evolve(chunk, index=index)  # what was made of a stream has gaps
             for index, chunk in enumerate(batch[: self._keeping.max_chunks - at], at)
         ]
-        if sent:
-            self._send(pause, chunks=sent)
-            yield [marked(chunk, f"{self._ms}-{number}") for number, chunk in enumerate(sent, first)]
-        if len(sent) < len(batch):
+        for part in _divided(fitting):
+            first = self._count + 1
+            self._send(pause, values=[value for _, value in part])
+            yield [marked(chunk, f"{self._ms}-{number}") for number, (chunk, _) in enumerate(part, first)]
+        if len(fitting) < len(batch):
             most = self._keeping.max_chunks
             raise ResponseTooLarge(
                 f"the {named(self.name)} has more than {most} chunks: see DurableStreams(max_chunks=...)"
             )
 
     def _send(
-        self, pause: Pause, *, chunks: list[Chunk] | None = None, outcome: ChatResponse | StreamKitError | None = None
+        self, pause: Pause, *, values: Sequence[bytes] = (), outcome: ChatResponse | StreamKitError | None = None
     ) -> None:
         if self._lost is not None:
             raise self._lost
-        values = [chunk_to_json(chunk).encode("utf-8", "surrogatepass") for chunk in chunks or ()]
         ended = "" if outcome is None else "complete" if isinstance(outcome, ChatResponse) else "failed"
         last = b"" if outcome is None else written_outcome(outcome)
         try:
             state, wish = self._store.ask(
                 APPEND, [self.name], self.token, self._count + 1, ended, last, *values, pause=pause
             )
-        except TransportError as failure:
+        except (ConfigError, TransportError) as failure:
             self._lost = failure
             raise
         if state != b"ok":
@@ -192,6 +204,21 @@ class Writing:
             self._send(pause, outcome=outcome)
         except StreamKitError as failure:
             logger.warning("the end of the %s could not be written: %s", named(self.name), failure)
+
+
+def _divided(chunks: Iterable[Chunk]) -> Iterator[list[tuple[Chunk, bytes]]]:
+    """Give what is sent at once, each chunk with what is written of it."""
+    part: list[tuple[Chunk, bytes]] = []
+    size = 0
+    for chunk in chunks:
+        value = chunk_to_json(chunk).encode("utf-8", "surrogatepass")
+        if part and (len(part) == BATCH or size + len(value) > BATCH_BYTES):
+            yield part
+            part, size = [], 0
+        part.append((chunk, value))
+        size += len(value)
+    if part:
+        yield part
 
 
 def _never(seconds: float) -> None:

@@ -98,6 +98,15 @@ def test_the_database_stays_away() -> None:
     assert "a" == error.partial.text
 
 
+def test_an_entry_of_others() -> None:
+    """Is told behind the chunks that were read with it."""
+    store = ScriptedStore(look=[RUNNING])
+    store.entries = [[BEGIN, ONE, TWO, (b"9-1", [b"theirs", b"x"])]]
+    got, error = drain(followed(store))
+
+    assert ("ab", ConfigError) == (got, type(error))
+
+
 def test_foreign_data() -> None:
     """Is told."""
     with pytest.raises(ConfigError, match="something else"):

@@ -31,6 +31,10 @@ class Told:
         """Note it."""
         self.heard.put(("lose", state))
 
+    def give_up(self) -> None:
+        """Note it."""
+        self.heard.put(("give up", ""))
+
 
 def test_what_is_published_reaches_the_one_it_is_for() -> None:
     """By its token."""
@@ -105,6 +109,19 @@ def test_the_thread_ends_with_the_last() -> None:
         keeper.close()
 
         assert not alive()
+
+
+def test_closing_does_not_wait_for_the_database() -> None:
+    """What is kept is told that its time is over."""
+    keeper, kept = Keeper(ScriptedStore(), 10.0), Told()
+    with keeper.keeping(kept):
+        keeper._thread, thread = None, keeper._thread  # it ends with what is kept, which here goes on
+        keeper.close()
+
+        assert ("give up", "") == kept.heard.get(timeout=5)
+    keeper.release(kept)
+    assert thread is not None
+    thread.join()
 
 
 def test_a_forked_child_keeps_nothing() -> None:

@@ -27,6 +27,11 @@ def entries(chunks: list[Chunk], outcome: Any = None) -> list[Any]:
     return [BEGIN, *written, *end]
 
 
+def read(log: DurableLog, some: list[Any]) -> list[Chunk]:
+    """The new chunks among these entries."""
+    return [chunk for chunks in log.read(some) for chunk in chunks]
+
+
 @given(cuts=st.lists(st.integers(0, 8), max_size=6), after=st.none() | st.integers(1, 6))
 @PROPERTY
 def test_any_split_is_the_same(cuts: list[int], after: int | None) -> None:
@@ -34,7 +39,7 @@ def test_any_split_is_the_same(cuts: list[int], after: int | None) -> None:
     log, given_, all_ = DurableLog("a", f"7-{after}" if after else None), [], entries(CHUNKS, ChatResponse(text="x"))
     ends = sorted([0, *cuts, len(all_)])
     for begin, end in itertools.pairwise(ends):
-        given_ += log.read(all_[begin:end])
+        given_ += read(log, all_[begin:end])
 
     assert [f"7-{n}" for n in range((after or 0) + 1, 7)] == [chunk.metadata["event_id"] for chunk in given_]
     assert ChatResponse(text="x") == log.outcome == log.partial
@@ -44,7 +49,7 @@ def test_any_split_is_the_same(cuts: list[int], after: int | None) -> None:
 def test_the_partial_has_the_steps() -> None:
     """As the fold of a stream that was read at first hand."""
     log, fold = DurableLog("a"), Fold()
-    log.read(entries(CHUNKS))
+    read(log, entries(CHUNKS))
     fold.add(CHUNKS[:3])
     fold.next_step()
     fold.add(CHUNKS[3:])
@@ -57,7 +62,7 @@ def test_the_partial_has_the_steps() -> None:
 def test_the_outcome_is_an_error() -> None:
     """Of its class."""
     log = DurableLog("a")
-    log.read(entries([text("x")], RateLimited("slow", status=429)))
+    read(log, entries([text("x")], RateLimited("slow", status=429)))
 
     assert isinstance(log.outcome, RateLimited)
     assert ("slow", 429, "x") == (str(log.outcome), log.outcome.status, log.partial.text)
@@ -82,22 +87,32 @@ def test_the_outcome_is_an_error() -> None:
 def test_what_is_not_whole_is_refused(damaged: list[Any]) -> None:
     """Missing, foreign, damaged or newer."""
     with pytest.raises(ConfigError):
-        DurableLog("a").read(damaged)
+        read(DurableLog("a"), damaged)
+
+
+def test_what_is_good_comes_first() -> None:
+    """An entry of others costs none of the chunks that were read with it."""
+    log = DurableLog("a")
+    reading = log.read([*entries(CHUNKS), (b"8-1", [b"theirs", b"x"])])
+
+    assert [f"7-{n}" for n in range(1, 7)] == [chunk.metadata["event_id"] for chunk in next(reading)]
+    with pytest.raises(ConfigError, match="8-1"):
+        next(reading)
 
 
 def test_another_answer_of_the_name() -> None:
     """What follows here is not what went before."""
     log = DurableLog("a")
-    log.read(entries(CHUNKS))
+    read(log, entries(CHUNKS))
     with pytest.raises(StreamTruncated, match="gone"):
-        log.read([(b"9-0", [b"streamkit", b"1 0"])])
+        read(log, [(b"9-0", [b"streamkit", b"1 0"])])
 
 
 def test_a_writer_that_goes_on() -> None:
     """Its chunks come behind those that are there."""
     log = DurableLog("a")
-    log.read(entries(CHUNKS[:2]))
-    more = log.read([(b"9-0", [b"streamkit", b"1 2"]), (b"9-1", [b"c", chunk_to_json(text("b", 2)).encode()])])
+    read(log, entries(CHUNKS[:2]))
+    more = read(log, [(b"9-0", [b"streamkit", b"1 2"]), (b"9-1", [b"c", chunk_to_json(text("b", 2)).encode()])])
 
     assert ["9-1"] == [chunk.metadata["event_id"] for chunk in more]
     assert "ab" == log.partial.text
@@ -106,7 +121,7 @@ def test_a_writer_that_goes_on() -> None:
 def test_an_id_that_is_not_there() -> None:
     """Is told when all are read, and not before."""
     log = DurableLog("a", "7-9")
-    log.read(entries(CHUNKS))
+    read(log, entries(CHUNKS))
     log.caught_up(7)
     with pytest.raises(ConfigError, match="no chunk of the durable stream 'a'"):
         log.caught_up(6)

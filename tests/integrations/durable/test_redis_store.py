@@ -19,6 +19,7 @@ from streamkit.integrations.durable.redis_store import RedisStore
         ("MasterDownError", "Link with MASTER is down", ConnectionLost, "primary"),
         ("ResponseError", "Error running script: -OOM command not allowed", TransportError, "maxmemory"),
         ("ResponseError", "WRONGTYPE Operation against a key", ConfigError, "prefix"),
+        ("ResponseError", "The ID specified in XADD is equal or smaller than the target", ConfigError, "prefix"),
         ("ResponseError", "MISCONF Redis is configured to save", TransportError, "MISCONF"),
         ("NoPermissionError", "this user has no permissions to run 'evalsha'", ConfigError, "user"),
     ],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -18,10 +19,11 @@ from streamkit import (
     StreamKitError,
     StreamTruncated,
 )
+from streamkit.integrations.durable.scripts import APPEND, Script
 from streamkit.integrations.durable.write import Keeping, Writing
 from streamkit.stream import NO_CLOCKS, start_stream
 from tests.feeding import Feed, text
-from tests.loopback import drain
+from tests.loopback import drain, took
 from tests.storing import ScriptedStore
 
 KEEPING = Keeping(keep=60.0, max_chunks=2000, lease=10.0)
@@ -56,6 +58,19 @@ def test_large_batches_are_divided(feed: Feed) -> None:
     assert 500 == max(count for _, _, count in sent)
     assert [1 + sum(count for _, _, count in sent[:n]) for n in range(len(sent))] == [first for first, _, _ in sent]
     assert 1100 == sum(count for _, _, count in sent)
+
+
+def test_large_chunks_go_one_by_one(feed: Feed) -> None:
+    """A request has a megabyte, or one chunk: a timeout is for a request."""
+    store, sizes = ScriptedStore(), [400_000, 400_000, 400_000, 3_000_000, 3_000_000, 1, 1]
+    _, _, handle = begun(store, feed)
+    feed.give(*(text("x" * size, n) for n, size in enumerate(sizes)))
+    feed.end()
+
+    assert handle.result().complete
+    assert [(1, 2), (3, 1), (4, 1), (5, 1), (6, 2), (8, 0)] == [
+        (first, len(chunks)) for _, first, _, _, *chunks in store.asks("APPEND")
+    ]
 
 
 def test_each_chunk_knows_its_place(feed: Feed) -> None:
@@ -130,6 +145,50 @@ def test_the_database_stays_away(feed: Feed) -> None:
     assert "away" == str(handle.err.get(timeout=5))
     assert Cancelled is type(stream.err.get(timeout=5))
     assert 1 == len(store.asks("APPEND"))
+
+
+class Away(ScriptedStore):
+    """A store that is away when an outcome comes: it waits as it is told to, until the test has it back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting, self.back = threading.Event(), threading.Event()
+
+    def ask(self, script: Script, names: Sequence[str], *arguments: Any, pause: Callable[[float], None]) -> Any:
+        """Wait, and answer."""
+        while script is APPEND and arguments[2] and not self.back.is_set():
+            pause(0.001)
+            self.waiting.set()
+        return super().ask(script, names, *arguments, pause=pause)
+
+
+def test_a_cancel_while_the_database_is_away(feed: Feed) -> None:
+    """Frees the reader at once, and is written when it is back."""
+    store = Away()
+    writing, _, handle = begun(store, feed)
+    handle.cancel("enough")
+    error = handle.err.get(timeout=5)
+    waited = store.waiting.wait(5)
+    store.back.set()
+    handle.close()
+
+    assert Cancelled is type(error)
+    assert waited
+    assert ["failed"] == [ended for _, _, ended, *_ in store.asks("APPEND")]
+
+
+def test_an_outcome_that_is_given_up(feed: Feed) -> None:
+    """The thread does not wait for the database any longer."""
+    store = Away()
+    writing, _, handle = begun(store, feed)
+    handle.cancel("enough")
+    waited = store.waiting.wait(5)
+    writing.give_up()
+    with took(0.9):
+        handle.close()
+
+    assert waited
+    assert [] == store.asks("APPEND")
 
 
 def test_too_many_chunks(feed: Feed) -> None:
