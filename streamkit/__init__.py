@@ -101,10 +101,11 @@ from streamkit.types import (
 if TYPE_CHECKING:
     from streamkit.consumers.collect import collect
     from streamkit.consumers.console import ConsoleHandler
+    from streamkit.consumers.frames import StreamEvent
     from streamkit.consumers.handler import StreamHandler, StreamProgress, stream_with_handler
     from streamkit.consumers.objects import ObjectResult, ObjectStream
     from streamkit.consumers.progress import ProgressSink, with_progress
-    from streamkit.consumers.relay import SSE_HEADERS, StreamEvent, sse_events, sse_headers
+    from streamkit.consumers.relay import SSE_HEADERS, sse_events, sse_headers
     from streamkit.consumers.smooth import smooth
     from streamkit.consumers.tee import OnFull, stream_to_multiple, tee
     from streamkit.consumers.text import TextStream
@@ -285,7 +286,7 @@ _HOMES = {
     "SSE_HEADERS": "consumers.relay",
     "StepPlan": "loops.tools",
     "StopWhen": "tools",
-    "StreamEvent": "consumers.relay",
+    "StreamEvent": "consumers.frames",
     "StreamHandler": "consumers.handler",
     "StreamProgress": "consumers.handler",
     "StreamState": "loops.state",

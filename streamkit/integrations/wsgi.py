@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streamkit.client import ChatBuilder, Client
-from streamkit.consumers.relay import Silence
+from streamkit.consumers.frames import Silence
 from streamkit.context import Context
 from streamkit.errors import ConfigError, require
 from streamkit.integrations.web.cors import CORS, AllowOrigin

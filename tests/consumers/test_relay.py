@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from streamkit import Cancelled, Client, ConfigError, Context, StreamTruncated, Usage
-from streamkit.consumers.relay import SSE_HEADERS, StreamEvent, sse_events, sse_headers, watched_events
+from streamkit import Cancelled, Client, ConfigError, Context, StreamTruncated
+from streamkit.consumers.relay import SSE_HEADERS, sse_events, sse_headers, watched_events
 from streamkit.framing import parse_sse
 from streamkit.testing import ProviderServer, Stall, chat_answer, error_answer
 from tests.feeding import Feed, finish, text, thinking
@@ -105,17 +105,6 @@ def test_an_exception_of_others(feed: Feed, caplog: pytest.LogCaptureFixture) ->
 
     assert [{"type": "error", "content": "an internal error ended the answer: the server's log has it"}] == told(frames)
     assert "ZeroDivisionError('secret')" in caplog.text
-
-
-def test_what_is_empty_is_left_out() -> None:
-    """As in the page's JSON; of the usage there are three counts."""
-    usage = Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3, reasoning_tokens=1, source="reported")
-
-    assert '{"type":"token"}' == StreamEvent(type="token").to_json()
-    assert '{"type":"error","content":"é \\" \\n"}' == StreamEvent(type="error", content='é " \n').to_json()
-    assert {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3} == json.loads(
-        StreamEvent(type="done", done=True, usage=usage).to_json()
-    )["usage"]
 
 
 # -- silence

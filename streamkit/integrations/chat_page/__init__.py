@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from streamkit.client import ChatBuilder
-from streamkit.consumers.relay import DONE, sse_headers
+from streamkit.consumers.frames import DONE
+from streamkit.consumers.relay import sse_headers
 from streamkit.errors import ConfigError, TooManyAnswers, require
 from streamkit.integrations.chat_page.guard import Refusal, check_host, check_origin
 from streamkit.integrations.chat_page.question import read_question

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator
 
 from streamkit.channel import Pipe
-from streamkit.consumers.relay import DONE, Silence, Told, frames, tell, tell_end
+from streamkit.consumers.frames import DONE, Silence, Told, frames, tell, tell_end
 from streamkit.context import Context
 from streamkit.derived import AnyStream, Opens, opening
 from streamkit.errors import ConfigError, TooManyAnswers

@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 import attrs
 
-from streamkit.consumers.relay import DONE
+from streamkit.consumers.frames import DONE
 
 __all__ = ["WSGIRequest"]
 

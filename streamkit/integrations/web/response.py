@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from streamkit.consumers.relay import DONE, EventIds, Silence, sse_headers, tell_end, watched_events
+from streamkit.consumers.frames import DONE, EventIds, Silence, tell_end
+from streamkit.consumers.relay import sse_headers, watched_events
 from streamkit.derived import AnyStream, HasChatStream, Opens, opened
 from streamkit.errors import ConfigError
 from streamkit.framing import encode_sse
