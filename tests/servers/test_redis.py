@@ -471,6 +471,35 @@ def test_foreign_data_is_told(durable: DurableStreams, redis_url: str, commands:
     assert "durable stream" in str(refused.value) or "holds something else" in str(refused.value)
 
 
+@pytest.mark.parametrize("lost", [False, True], ids=["its writer goes on", "its writer is lost"])
+def test_an_entry_of_others_behind_the_chunks(durable: DurableStreams, redis_url: str, feed: Feed, lost: bool) -> None:
+    """Writer and readers are told what it is, and have all that had come; those who come later, too."""
+    import redis
+
+    written, followed = durable.write("a", feed.stream()), durable.follow("a")
+    feed.give(*HELLO[:3])
+    for _ in range(3):
+        followed.ch.get(timeout=5)
+    with redis.Redis.from_url(redis_url) as client:
+        client.xadd(f"{durable._store._prefix}chunks:a", {"theirs": "x"})
+        if lost:
+            client.hset(f"{durable._store._prefix}writer:a", mapping={"until": 0, "lease": 0})
+            assert "lost" == durable.status("a").state
+    got, late = drain(durable.follow("a"))
+    errors = [late, followed.err.get(timeout=5)]
+    if not lost:
+        feed.give(HELLO[3])
+        errors.append(written.err.get(timeout=5))
+
+    assert "Hm.Hello" == got
+    for error in errors:
+        assert ConfigError is type(error)
+        assert "use another prefix, or delete it" in str(error)
+        assert error is not None and error.partial is not None
+        assert error.partial.text.startswith("Hello")
+    written.close()
+
+
 @pytest.mark.parametrize("kind", ["chunks", "writer"])
 def test_an_evicted_key_is_a_lost_answer(durable: DurableStreams, redis_url: str, kind: str) -> None:
     """Redis evicts one of the two: the answer is not there any more, and its name is free."""

@@ -150,7 +150,7 @@ def test_redis_stays_away(durables: Durables, feed: Feed) -> None:
 
 
 def test_a_cancel_while_redis_is_away(durables: Durables, feed: Feed) -> None:
-    """Frees the reader at once, and the thread within a second."""
+    """Frees the reader at once, and with `close` the thread within a second."""
     with RedisServer() as server:
         durable = durables(server.url)
         written, followed = durable.write("a", feed.stream()), durable.follow("a")
@@ -159,13 +159,39 @@ def test_a_cancel_while_redis_is_away(durables: Durables, feed: Feed) -> None:
         server.kill()
         feed.give(*numbers(1, 2))
         for stream in (followed, written):
-            with took(1.5):
+            with took(2):
                 stream.cancel()
                 assert Cancelled is type(stream.err.get(timeout=5))
                 stream.close()
         feed.end()
-        durable.close()
+        with took(3):
+            durable.close()
+            patience = threading.Event()
+            ours = ("streamkit-durable", "streamkit-leases")
+            while any(thread.name.startswith(ours) for thread in threading.enumerate()):
+                patience.wait(0.01)
         server.start()
+
+
+def test_a_cancel_while_redis_is_away_is_the_outcome(durables: Durables, feed: Feed) -> None:
+    """It is written when Redis is back: readers get `Cancelled`, and do not take the writer for lost."""
+    with RedisServer("--appendonly", "yes") as server:
+        durable = durables(server.url, lease=2.0)
+        written = durable.write("a", feed.stream())
+        feed.give(*numbers(0, 1))
+        written.ch.get(timeout=10)
+        server.kill()
+        with took(1):
+            written.cancel("enough")
+            assert Cancelled is type(written.err.get(timeout=5))
+        threading.Event().wait(0.5)
+        server.start()
+        told = durable.follow("a").err.get(timeout=20)
+
+        assert ("cancelled: enough", Cancelled) == (str(told), type(told))
+        assert told is not None and told.partial is not None
+        assert said(1) == told.partial.text
+        durable.close()
 
 
 def test_a_context_ends_the_wait_for_redis(durables: Durables) -> None:

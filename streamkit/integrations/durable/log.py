@@ -88,16 +88,15 @@ class DurableLog:
             ConfigError: they are not what this version of streamkit wrote.
         """
         fresh: list[Chunk] = []
-        failure: StreamKitError | None = None
         try:
             for entry, fields in entries:
                 self._read(entry, fields, fresh)
-        except StreamKitError as error:
-            failure = error
+        except StreamKitError:
+            if fresh:
+                yield fresh
+            raise
         if fresh:
             yield fresh
-        if failure is not None:
-            raise failure
 
     def caught_up(self, count: int) -> None:
         """Note that there are so many chunks; `ConfigError` where all are read, and the one to go on from was not."""

@@ -147,7 +147,8 @@ if left <= 0 then
   if up then left = writer[7] - up * 1000 end
 end
 if left > 0 then return {'running', count, left} end
-redis.call('XADD', KEYS[1], id(writer[3], writer[5] + 1), 'end', ARGV[1])
+local sealed = redis.pcall('XADD', KEYS[1], id(writer[3], writer[5] + 1), 'end', ARGV[1])
+if sealed.err and not string.find(sealed.err, 'equal or smaller', 1, true) then return sealed end
 redis.call('HSET', KEYS[2], 'ended', 'lost')
 redis.call('PEXPIRE', KEYS[1], writer[8])
 redis.call('PEXPIRE', KEYS[2], writer[8])
@@ -155,7 +156,8 @@ return {'lost', count, 0}
 """
 )
 """Keys: chunks, writer. Argument: the outcome of a lost answer, which is written where the lease has run out; but after
-a restart of Redis a writer has the time of a lease to come back. Gives the state, the chunks, the ms that are left."""
+a restart of Redis a writer has the time of a lease to come back, and behind an entry of others there is no place: who
+reads comes upon that. Gives the state, the chunks, the ms that are left."""
 
 CANCEL = Script(
     _NOW
