@@ -85,7 +85,7 @@ def _warn(host: str) -> None:
 
 def _reachable(url: str) -> str:
     """Give an address that a browser of this machine can open."""
-    return url.replace("0.0.0.0", _LOOPBACK).replace("[::]", "[::1]")  # noqa: S104
+    return url.replace("0.0.0.0", _LOOPBACK).replace("[::]", "[::1]")  # noqa: S104 - nothing is bound to it
 
 
 def _tell(url: str, model: str, *, opens: bool) -> None:

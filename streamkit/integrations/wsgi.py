@@ -65,7 +65,7 @@ def wsgi_app(
         raise ConfigError(f'path={path!r}: give one that begins with "/"')
     if max_prompt_chars < 1:
         raise ConfigError(f"max_prompt_chars={max_prompt_chars}: give a number above zero")
-    Silence(keep_alive)
+    Silence(keep_alive)  # refuses it now, not with the first request
     return WSGIApp(
         chat.chat(model) if isinstance(chat, Client) else chat,
         path=path,

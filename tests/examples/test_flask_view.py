@@ -6,10 +6,9 @@ import sys
 
 import pytest
 
-from streamkit.testing import Gate, ProviderServer, Stall, Status, Wait, chat_answer
+from streamkit.testing import Gate, ProviderServer, Status, Wait, chat_answer
 from tests.browsing import Browser, told
-from tests.loopback import delta, took
-from tests.running import run_example
+from tests.loopback import delta
 from tests.running_servers import example_serving
 
 pytest.importorskip("flask")
@@ -36,21 +35,3 @@ def test_it_streams(server: ProviderServer) -> None:
     assert ["token", "done"] == [event["type"] for event in rest]
     assert ["Say hello"] == [request.json()["messages"][-1]["content"] for request in server.requests]
     assert "no" == again.response.headers["X-Accel-Buffering"]
-
-
-def test_a_missing_key_is_told() -> None:
-    """Asked for openai without a key, it says what to set and fails."""
-    code, out, err = run_example("flask_view.py", "openai")
-
-    assert (1, "") == (code, out)
-    assert "OPENAI_API_KEY" in err
-
-
-def test_who_leaves(server: ProviderServer) -> None:
-    """The provider's stream ends with the browser, also while it is silent."""
-    server.reply(Stall())
-    with example_serving("flask_view.py", server) as (_, url):
-        with Browser(url, headers={}):
-            server.wait_for_request()
-        with took(2.0):
-            server.wait_until(lambda: server.open_connections == 0)

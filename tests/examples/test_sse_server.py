@@ -9,7 +9,6 @@ import pytest
 from streamkit.testing import Gate, ProviderServer, Stall, Status, Wait, chat_answer
 from tests.browsing import Browser, told
 from tests.loopback import delta, took
-from tests.running import run_example
 from tests.running_servers import example_serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")]
@@ -39,21 +38,3 @@ def test_ctrl_c_in_an_answer(server: ProviderServer) -> None:
         browser.next()
     browser.leave()
     server.wait_until(lambda: server.open_connections == 0)
-
-
-def test_a_missing_key_is_told() -> None:
-    """Asked for openai without a key, it says what to set and fails."""
-    code, out, err = run_example("sse_server.py", "openai")
-
-    assert (1, "") == (code, out)
-    assert "OPENAI_API_KEY" in err
-
-
-def test_who_leaves(server: ProviderServer) -> None:
-    """The provider's stream ends with the browser, also while it is silent."""
-    server.reply(Stall())
-    with example_serving("sse_server.py", server) as (_, url):
-        with Browser(url, headers={}):
-            server.wait_for_request()
-        with took(2.0):
-            server.wait_until(lambda: server.open_connections == 0)

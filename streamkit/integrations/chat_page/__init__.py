@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from streamkit.client import ChatBuilder
-from streamkit.consumers.frames import DONE
 from streamkit.consumers.relay import sse_headers
 from streamkit.errors import ConfigError, TooManyAnswers, require
 from streamkit.integrations.chat_page.guard import Refusal, check_host, check_origin
 from streamkit.integrations.chat_page.question import read_question
 from streamkit.integrations.web.client import client_gone
 from streamkit.integrations.web.kept_answers import KeptAnswer, KeptAnswers
+from streamkit.integrations.web.request import WSGIRequest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -154,11 +154,12 @@ class ChatPage:
         return _json({"id": answer.id}, HTTPStatus.CREATED)
 
     def _events(self, environ: dict[str, Any], answer: KeptAnswer) -> _Reply:
-        after = environ.get("HTTP_LAST_EVENT_ID") or None
-        if after is not None and after.endswith(DONE):
+        request = WSGIRequest(environ)
+        if request.ended:
             return _Reply(status=HTTPStatus.NO_CONTENT)
         gone = client_gone(environ)
         try:
+            after = request.last_event_id or None
             events = answer.events(after, keep_alive=self._keep_alive, thinking=True, gone=gone)
         except ConfigError as e:
             raise Refusal(HTTPStatus.BAD_REQUEST, "Last-Event-ID: this answer has no such event") from e

@@ -67,6 +67,7 @@ class Keeper:
         self._kept: dict[str, Kept] = {}
         self._thread: threading.Thread | None = None
         self._slot = SocketSlot()  # of what the thread waits on
+        self._idle = threading.Event()  # set when nothing is left to keep
         self.channel = self._store.channel(secrets.token_hex(8))
 
     @contextmanager
@@ -92,9 +93,11 @@ class Keeper:
         """Keep it no longer."""
         with self._lock:
             self._kept.pop(kept.token, None)
-            slot = None if self._kept else self._slot
-        if slot is not None:
-            slot.interrupt()
+            if self._kept:
+                return
+            slot = self._slot
+            self._idle.set()
+        slot.interrupt()
 
     def close(self) -> None:
         """Cancel what is written, and wait up to a second for all of it, and for the thread."""
@@ -124,10 +127,10 @@ class Keeper:
             except StreamKitError as error:
                 if not slot.interrupted:
                     logger.debug("leases cannot be renewed now: %s", error)
-                    time.sleep(REST)
+                    self._idle.wait(REST)
             except Exception:
                 logger.exception("an internal error of the keeper of leases")
-                time.sleep(REST)
+                self._idle.wait(REST)
             finally:
                 slot.release()
 
@@ -135,6 +138,7 @@ class Keeper:
         with self._lock:
             if self._kept:
                 self._slot = SocketSlot()
+                self._idle.clear()
                 return False
             self._thread = None
             return True
