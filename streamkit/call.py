@@ -10,8 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.codec import Decoder, HttpRequest, Provider
 from streamkit.errors import (
     ConnectionLost,

@@ -6,8 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.error_json import error_from_json, error_to_json
 from streamkit.errors import ConfigError, printable
 from streamkit.history import messages_from_json, messages_to_json

@@ -7,17 +7,15 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.call import Call
 from streamkit.codec import Capabilities, Model, Provider
 from streamkit.context import Context
 from streamkit.errors import ConfigError, printable, require
 from streamkit.forks import new_lock
 from streamkit.hooks import Hooks
-from streamkit.loops.fallback import Fallback
 from streamkit.retry import RetryBudget
 from streamkit.run import Source, Upstream
 from streamkit.settings import Limits, RetryPolicy, Timeouts
@@ -26,6 +24,9 @@ from streamkit.types.messages import FilePart, ImagePart, Message, MessageLike, 
 from streamkit.types.request import AnyTool, ChatRequest, ResponseFormat, Tool
 from streamkit.types.response import ChatResponse
 from streamkit.types.usage import Usage
+
+if TYPE_CHECKING:
+    from streamkit.loops.fallback import Fallback
 
 __all__ = ["ChatBuilder", "Client", "client_of"]
 
@@ -408,7 +409,11 @@ class ChatBuilder:
             client._call(attrs.evolve(self._request, model=name), self._settings, step=step, index=index)
             for client, name in ((self._client, self._request.model), *self._client._fallback)
         ]
-        return Fallback((first, *others)) if others else first
+        if not others:
+            return first
+        from streamkit.loops.fallback import Fallback  # few need it, and none for a first token
+
+        return Fallback((first, *others))
 
     def start(
         self,

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import DecodeError, ProviderError, StreamTruncated
 from streamkit.framing import Event, NDJSONFramer, SSEFramer
 from streamkit.jsontext import mapped, parse_arguments, parse_json, scrub, unread
 from streamkit.provider_errors import error_in, event_error
-from streamkit.schema import StrictRules
+from streamkit.schema_rules import StrictRules
 from streamkit.types.chunks import (
     Chunk,
     Source,

@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import queue
-import signal
 import threading
 import time
 import weakref
@@ -16,8 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import Cancelled, ConfigError, ContextError, DeadlineExceeded, StreamKitError
 from streamkit.inbox import take
 from streamkit.watchdog import Watched, watchdog
@@ -302,13 +300,15 @@ def wait_at_once(seconds: float) -> float:
 
 @contextlib.contextmanager
 def cancel_on_signals(
-    ctx: Context, *, message: str | None = None, signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM)
+    ctx: Context, *, message: str | None = None, signals: Sequence[int] = (2, 15)
 ) -> Iterator[Context]:
     """Cancel `ctx` on SIGINT or SIGTERM while the `with` body runs, then restore the old handlers.
 
     `message` (such as "\\n\\nCancelling...\\n") is written to stdout once, by `os.write`: print may not be called in a
     handler. A second SIGINT raises KeyboardInterrupt. Main thread only; elsewhere `ConfigError`.
     """
+    import signal  # takes half a millisecond, and few programs that stream need it
+
     if threading.current_thread() is not threading.main_thread():
         raise ConfigError("cancel_on_signals works in the main thread only: call it there, or call ctx.cancel()")
     farewell = (message or "").encode("utf-8", "replace")

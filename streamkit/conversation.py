@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.client import ChatBuilder
 from streamkit.consumers.text import TextStream
 from streamkit.context import Context

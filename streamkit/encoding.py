@@ -18,7 +18,7 @@ from typing import Any
 from streamkit.codec import Capabilities, HttpRequest, Provider
 from streamkit.errors import ConfigError, printable
 from streamkit.jsontext import parse_arguments, scrub
-from streamkit.schema import StrictRules, offences
+from streamkit.schema_rules import StrictRules
 from streamkit.types.messages import FilePart, ImagePart, Message, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
 from streamkit.types.request import ChatRequest, ResponseFormat, Tool
 from streamkit.types.secret import Secret
@@ -247,6 +247,8 @@ def _schema_objections(wanted: ResponseFormat | None, rules: StrictRules | None)
     if wanted is None or wanted.schema is None:
         yield "a response_format of type schema needs a schema: give one with .json_schema(...)"
         return
+    from streamkit.schema import offences  # few requests have schemas
+
     malformed = [f"the schema cannot be sent: {offence}" for offence in offences(wanted.schema)]
     yield from malformed
     if rules is not None and (wanted.strict or rules.always) and not malformed:
@@ -278,6 +280,8 @@ def _tool_objections(request: ChatRequest, can: Capabilities) -> Iterator[str]:
 def _declaration_objections(tool: Tool) -> Iterator[str]:
     if not tool.name:
         yield "a tool without a name: give it one"
+    from streamkit.schema import offences  # few requests have schemas
+
     for offence in offences(tool.parameters):
         yield f"the parameters of the tool {tool.name} cannot be sent: {offence}"
     if isinstance(tool.parameters, Mapping) and tool.parameters.get("type", "object") != "object":

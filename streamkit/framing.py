@@ -21,8 +21,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import ConfigError, ResponseTooLarge, printable
 
 if TYPE_CHECKING:
@@ -156,7 +155,7 @@ class SSEFramer:
         return events
 
     def _stray(self, text: str) -> list[Event]:
-        found = _STRAY.search(text) if self.strays else None
+        found = re.search(_STRAY, text) if self.strays else None
         return [Event(text[found.end(1) :].strip(), "error", self.last_event_id, self.retry)] if found else []
 
 
@@ -374,10 +373,10 @@ _Fields = tuple[str | None, str, str | None, int | None]
 """data (None: no event is dispatched), event, id (None: not set), retry (None: not set)."""
 
 _NOTHING: _Fields = (None, "message", None, None)
-_STRAY = re.compile(r'(?:\A|\n)(error:|(?=[ \t]*(?:\[\s*)?\{\s*"error"\s*:(?!\s*null)))')
+_STRAY = r'(?:\A|\n)(error:|(?=[ \t]*(?:\[\s*)?\{\s*"error"\s*:(?!\s*null)))'
 """Where an error begins that stands outside of any field: llama.cpp's `error: {...}`, or plain JSON."""
 _COPYING = 2**20  # characters; sseclient-py copies what it has of an event once a line: 26 s for 4 MB in 100,000 lines
-_FIELD = re.compile(r"^(data|event|id|retry)(?:: ?([^\n]*))?$", re.MULTILINE)
+_FIELD = r"(?m)^(data|event|id|retry)(?:: ?([^\n]*))?$"  # both are compiled with their first use
 
 
 def _recognise(text: str) -> _Fields | None:
@@ -407,7 +406,7 @@ def _by_lines(text: str) -> _Fields:
     data: list[str] = []
     event = "message"
     id = retry = None
-    for match in _FIELD.finditer(text):
+    for match in re.finditer(_FIELD, text):
         name, value = match.groups("")
         if name == "data":
             data.append(value)
@@ -425,7 +424,7 @@ def _by_sseclient(text: str) -> _Fields:
 
     It lets a void id or retry win over a valid one before it, and logs the names that it does not know.
     """
-    lines = [match.group() for match in _FIELD.finditer(text) if _is_valid(*match.groups(""))]
+    lines = [match.group() for match in re.finditer(_FIELD, text) if _is_valid(*match.groups(""))]
     lines.append("data")  # a line more, taken off again below: without any data it would not give the id and retry
     blocks = iter([("\n".join(lines) + "\n\n").encode()])
     event = next(_sseclient()(blocks).events())

@@ -6,8 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import ContextError, StreamKitError, ToolError
 from streamkit.types.chunks import Chunk
 from streamkit.types.messages import ImagePart

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import attrs
+from streamkit import lazy_attrs as attrs
 
 __all__ = ["ANY", "PartialJSON", "Shape"]
 

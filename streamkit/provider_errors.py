@@ -11,9 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
 from streamkit import errors
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import MAX_MESSAGE, ProviderError, printable
 
 __all__ = ["error_in", "event_error", "request_id", "status_error"]

@@ -6,8 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Literal
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.call import Call
 from streamkit.client import ChatBuilder
 from streamkit.context import Context

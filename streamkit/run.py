@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-import attrs
-
 from streamkit import errors
+from streamkit import lazy_attrs as attrs
 from streamkit.channel import Pipe
 from streamkit.context import Context
 from streamkit.errors import Cancelled, ConnectionLost, ContextError, StreamKitError, without_frames

@@ -6,8 +6,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import ConfigError
 
 __all__ = ["Limits", "RetryPolicy", "Timeouts"]

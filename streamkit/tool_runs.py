@@ -14,8 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.context import Context
 from streamkit.errors import ConfigError, DeadlineExceeded, ToolError, printable
 from streamkit.forks import new_lock

@@ -16,8 +16,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, overload
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.context import Context
 from streamkit.errors import ConfigError, ToolError, printable
 from streamkit.instance import Mismatch, check_instance

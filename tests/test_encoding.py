@@ -36,7 +36,7 @@ from streamkit.encoding import (
 )
 from streamkit.errors import ConfigError
 from streamkit.providers import OpenAICompatible
-from streamkit.schema import OPENAI_STRICT, StrictRules
+from streamkit.schema_rules import OPENAI_STRICT, StrictRules
 from streamkit.types import (
     ChatRequest,
     FilePart,

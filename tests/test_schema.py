@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamkit.errors import ConfigError
-from streamkit.schema import OPENAI_STRICT, StrictRules, check_schema, offences
+from streamkit.schema import check_schema, offences
+from streamkit.schema_rules import OPENAI_STRICT, StrictRules
 from tests.strategies import PROPERTY
 
 

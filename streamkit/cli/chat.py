@@ -7,9 +7,9 @@ import json
 import signal
 import sys
 
-import attrs
 import click
 
+from streamkit import lazy_attrs as attrs
 from streamkit.cli.output import discard, write
 from streamkit.cli.providers import choose
 from streamkit.client import ChatBuilder, Client

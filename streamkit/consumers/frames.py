@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, TypeVar, Union
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import ConfigError, presentable
 from streamkit.framing import encode_comment, encode_sse
 from streamkit.types.chunks import Chunk

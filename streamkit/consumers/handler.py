@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NoReturn, Protocol, cast
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.context import Context
 from streamkit.derived import AnyStream, Opens, opened
 from streamkit.errors import Cancelled, ConfigError, StreamKitError

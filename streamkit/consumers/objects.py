@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import ConfigError, ObjectError, StreamKitError, printable
 from streamkit.instance import Mismatch
 from streamkit.jsontext import scrub

@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.derived import AnyStream, derived
 from streamkit.errors import ConfigError, require
 from streamkit.stream import ChatStream

@@ -19,8 +19,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import Cancelled, ConfigError, ProviderError, StreamKitError, ToolError
 from streamkit.hooks import Hooks, RequestInfo, ResponseInfo, RetryInfo, ToolCallInfo
 from streamkit.integrations.otel_content import input_messages, output_message, system_instructions, tool_definitions

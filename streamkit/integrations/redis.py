@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.client import ChatBuilder
 from streamkit.context import Context
 from streamkit.derived import AnyStream, Opens, opened, opening

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import StreamKitError, printable
 from streamkit.forks import new_lock
 from streamkit.loops.state import StreamState

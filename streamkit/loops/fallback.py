@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import closing
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.call import Call, Scope
 from streamkit.errors import StreamKitError, without_frames
 from streamkit.types.chunks import Chunk

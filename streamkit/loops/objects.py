@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import ObjectError
 from streamkit.loops import LoopScope
 from streamkit.loops.tools import Ask, StepPlan, held_back

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.call import Call
 from streamkit.codec import Codec, HttpRequest, Provider
 from streamkit.errors import ConfigError

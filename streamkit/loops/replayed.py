@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import DecodeError
 from streamkit.types.chunks import Chunk, SourceChunk, StepFinishChunk, TextChunk, ThinkingChunk
 from streamkit.types.messages import ThinkingPart

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import ConfigError, RetriesExhausted, StreamKitError, printable
 from streamkit.stream import ChatStream
 from streamkit.types.response import ChatResponse

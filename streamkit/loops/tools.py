@@ -11,8 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Protocol, TypeVar
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.call import Call
 from streamkit.errors import ConfigError, StreamKitError, printable
 from streamkit.hooks import Hooks, ToolCallInfo, observe

@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.channel import Pipe
 from streamkit.client import ChatBuilder
 from streamkit.context import Context

@@ -18,8 +18,7 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import ConfigError
 from streamkit.forks import new_lock
 from streamkit.parallel.item import ParallelItem

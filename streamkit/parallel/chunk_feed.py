@@ -15,8 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.channel import Channel
 from streamkit.forks import new_lock
 from streamkit.types.chunks import Chunk, TextChunk, ThinkingChunk

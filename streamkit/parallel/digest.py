@@ -7,8 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.client import ChatBuilder
 from streamkit.errors import ConfigError, printable
 from streamkit.history import messages_to_json

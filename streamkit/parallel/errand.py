@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import pickle
 
-import attrs
-
 from streamkit import __version__
+from streamkit import lazy_attrs as attrs
 from streamkit.client import ChatBuilder, Client
 from streamkit.context import Context
 from streamkit.errors import ConfigError, StreamKitError, printable

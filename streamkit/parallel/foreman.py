@@ -13,8 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import Cancelled, ConfigError, StreamKitError
 from streamkit.forks import new_lock
 from streamkit.inbox import take

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import StreamKitError
 from streamkit.types.response import ChatResponse
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.parallel.item import ParallelItem
 from streamkit.stream import ChatStream
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.client import ChatBuilder, Client
 from streamkit.errors import ConfigError, StreamKitError, printable
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-import attrs
+from streamkit import lazy_attrs as attrs
 
 __all__ = ["Quota", "read_quotas"]
 

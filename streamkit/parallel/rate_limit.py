@@ -15,8 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.context import Context
 from streamkit.errors import Cancelled, ConfigError, RateLimited, StreamKitError
 from streamkit.forks import new_lock

@@ -18,8 +18,7 @@ from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.context import Context
 from streamkit.forks import new_lock
 from streamkit.inbox import take

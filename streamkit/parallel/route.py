@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 from concurrent.futures import Executor, ThreadPoolExecutor
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import StreamKitError
 
 __all__ = ["Route", "has_closed", "route_to", "shares_memory"]

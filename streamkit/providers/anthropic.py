@@ -17,8 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from json.decoder import scanstring  # type: ignore[attr-defined]  # there since Python 2.6, but not in typeshed
 from typing import Any, NoReturn, TypedDict
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.codec import CUT_SHORT, Capabilities, Decoder, HttpRequest, Provider
 from streamkit.encoding import (
     CallIds,
@@ -41,7 +40,7 @@ from streamkit.framing import Event, SSEFramer
 from streamkit.jsontext import identifier, listed, mapped, named, parse_arguments, said, scrub, unread, word, written
 from streamkit.provider_errors import error_in, event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
-from streamkit.schema import OPENAI_STRICT, StrictRules
+from streamkit.schema_rules import OPENAI_STRICT, StrictRules
 from streamkit.types.chunks import Chunk, Source
 from streamkit.types.messages import (
     FilePart,

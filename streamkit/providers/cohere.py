@@ -15,8 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.codec import Capabilities, Decoder, GrowingCall, HttpRequest, Provider, logprobs
 from streamkit.encoding import (
     CallIds,

@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-import attrs
-
 from streamkit import keys
+from streamkit import lazy_attrs as attrs
 from streamkit.codec import Key
 from streamkit.providers.openai_chat import CAPABILITIES, NEWER_MODELS, OpenAICompatible, Quirks
-from streamkit.schema import OPENAI_STRICT
+from streamkit.schema_rules import OPENAI_STRICT
 
 __all__ = [
     "NVIDIA",

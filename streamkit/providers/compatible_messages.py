@@ -5,8 +5,7 @@ Facts read November 2026, in each service's documentation. The names end in -ant
 
 from __future__ import annotations
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.providers.anthropic import CAPABILITIES, AnthropicMessages, Quirks
 from streamkit.providers.keyed import KeyedProvider
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.providers.keyed import KeyedProvider
 from streamkit.providers.openai_responses import CAPABILITIES, Quirks, Responses
-from streamkit.schema import OPENAI_STRICT
+from streamkit.schema_rules import OPENAI_STRICT
 
 __all__ = ["AzureResponses", "DeepSeekResponses", "LMStudioResponses", "OpenRouterResponses", "XAIResponses"]
 

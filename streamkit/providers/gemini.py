@@ -21,8 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.codec import Capabilities, Decoder, HttpRequest, Provider, logprobs
 from streamkit.encoding import (
     call_input,

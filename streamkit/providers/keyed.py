@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-import attrs
-
 from streamkit import keys
+from streamkit import lazy_attrs as attrs
 from streamkit.codec import Capabilities, Codec, Key, Model
 from streamkit.errors import ConfigError, StreamKitError, printable
 from streamkit.types.secret import Secret

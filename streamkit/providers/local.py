@@ -6,8 +6,7 @@ for trying things out, for tests and for demonstrations, where a real answer at 
 
 from __future__ import annotations
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.codec import Capabilities, Model
 from streamkit.local import require_wheels, server
 from streamkit.providers.openai_chat import CAPABILITIES, ChatCompletions

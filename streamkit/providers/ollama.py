@@ -16,8 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from json.decoder import scanstring  # type: ignore[attr-defined]  # there since Python 2.6, but not in typeshed
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.codec import Capabilities, Decoder, HttpRequest, Provider, logprobs
 from streamkit.encoding import (
     CallIds,

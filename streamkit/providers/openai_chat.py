@@ -20,8 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urljoin
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.codec import (
     Capabilities,
     Decoder,
@@ -56,7 +55,7 @@ from streamkit.framing import Event, SSEFramer
 from streamkit.jsontext import identifier, listed, mapped, named, parse_arguments, scrub, word, written
 from streamkit.provider_errors import error_in, event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
-from streamkit.schema import OPENAI_STRICT
+from streamkit.schema_rules import OPENAI_STRICT
 from streamkit.stencil import Stencil
 from streamkit.types.chunks import Chunk
 from streamkit.types.messages import Message, TextPart, ToolCallPart

@@ -21,8 +21,7 @@ from json.decoder import scanstring  # type: ignore[attr-defined]  # there since
 from typing import Any
 from urllib.parse import quote
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.codec import Capabilities, Decoder, HttpRequest, Provider, counted, logprobs
 from streamkit.encoding import (
     CallIds,
@@ -43,7 +42,7 @@ from streamkit.framing import Event, SSEFramer
 from streamkit.jsontext import listed, mapped, named, parse_arguments, said, scrub, word, written
 from streamkit.provider_errors import error_in, event_error, status_error
 from streamkit.providers.keyed import KeyedProvider
-from streamkit.schema import OPENAI_STRICT
+from streamkit.schema_rules import OPENAI_STRICT
 from streamkit.types.chunks import Chunk, ToolCallChunk
 from streamkit.types.messages import (
     FilePart,

@@ -13,8 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.testing.wire import Gate, Step, Wire
 
 __all__ = [

@@ -18,8 +18,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, Protocol, TypeVar, Union, runtime_checkable
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import ConfigError
 
 __all__ = ["Disconnected", "Gate", "ReceivedRequest", "Script", "Step", "Wire", "select"]

@@ -7,8 +7,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.docstrings import parse_docstring
 from streamkit.errors import ConfigError
 from streamkit.typed.hints import parameter_hints

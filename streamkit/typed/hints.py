@@ -11,8 +11,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.docstrings import parse_docstring
 from streamkit.errors import ConfigError, printable
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.instance import Mismatch, path_to, shown
 
 __all__ = [

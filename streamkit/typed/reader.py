@@ -19,8 +19,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import ConfigError, printable
 from streamkit.typed.hints import (
     class_docs,

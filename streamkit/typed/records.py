@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import ConfigError, printable
 from streamkit.instance import Mismatch, path_to, shown
 from streamkit.typed.kinds import ANYTHING, Typed, with_text

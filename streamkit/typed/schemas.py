@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.instance import check_instance
 from streamkit.schema import check_schema, referred
 from streamkit.typed.kinds import ANYTHING, Typed

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.instance import Mismatch
 from streamkit.typed.kinds import ANYTHING, NULL, Choice, Many, Row, Scalar, Table, Typed, remade, with_text
 from streamkit.typed.records import PydanticModel, Record

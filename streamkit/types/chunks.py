@@ -21,8 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import StreamKitError
 from streamkit.types.messages import ImagePart
 from streamkit.types.nothing import NOTHING
@@ -240,10 +239,9 @@ _Piece = TypeVar("_Piece", TextChunk, ThinkingChunk)
 
 
 def _plain(cls: type[_Piece], kind: str) -> Callable[[str, int], _Piece]:
-    """Give what makes `cls(content=content, index=index)` in half the time: one is made for every piece of an answer.
+    """Give what makes `cls(content=content, index=index)` faster, as one is made for every piece of an answer.
 
-    The frozen class's own `__init__` fills its slots through `object.__setattr__` (0.60 µs); here their descriptors do
-    (0.31).
+    Calling the class, with names for its arguments, takes 0.44 µs; this 0.30.
     """
     new = cls.__new__
     set_content, set_index, set_metadata, set_type = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
+from streamkit import lazy_attrs as attrs
 
 __all__ = ["differs"]
 

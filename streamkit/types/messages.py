@@ -15,8 +15,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import ConfigError, printable
 from streamkit.types.media import from_base64, media_type_of, read_data_url, settled_media_type, type_by_name
 

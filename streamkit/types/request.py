@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import ConfigError, printable
 from streamkit.types.messages import Message
 
@@ -80,7 +79,6 @@ def _all_texts(_: object, attribute: attrs.Attribute[Any], value: tuple[Any, ...
 
 
 def _tuple(value: Sequence[str]) -> tuple[str, ...]:
-    # A function of our own: attrs asks a converter for its signature, which takes 2 ms for the builtin `tuple`.
     return tuple(value)
 
 

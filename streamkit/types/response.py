@@ -11,8 +11,7 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.types.chunks import (
     Chunk,
     ErrorChunk,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import attrs
+from streamkit import lazy_attrs as attrs
 
 __all__ = ["Usage", "count"]
 

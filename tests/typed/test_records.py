@@ -13,7 +13,8 @@ import pytest
 
 from streamkit.errors import ConfigError
 from streamkit.partial_json import PartialJSON
-from streamkit.schema import OPENAI_STRICT, offences
+from streamkit.schema import offences
+from streamkit.schema_rules import OPENAI_STRICT
 from streamkit.typed import Mismatch, json_schema, typed, typed_arguments
 
 if sys.version_info < (3, 11):

@@ -12,7 +12,8 @@ import pytest
 
 from streamkit.errors import ConfigError
 from streamkit.partial_json import PartialJSON
-from streamkit.schema import OPENAI_STRICT, offences
+from streamkit.schema import offences
+from streamkit.schema_rules import OPENAI_STRICT
 from streamkit.typed import Mismatch, json_schema, of_schema, typed
 
 

@@ -22,8 +22,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.client import ChatBuilder
 from streamkit.consumers.relay import sse_headers
 from streamkit.errors import ConfigError, TooManyAnswers, require

@@ -10,8 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.chunk_json import chunk_from_json
 from streamkit.error_json import error_from_json, error_to_json
 from streamkit.errors import ConfigError, StreamKitError, StreamTruncated, printable

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 
-import attrs
+from streamkit import lazy_attrs as attrs
 
 __all__ = ["APPEND", "BEGIN", "CANCEL", "DELETE", "LOOK", "RENEW", "VERSION", "Script"]
 

@@ -7,8 +7,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.chunk_json import chunk_to_json
 from streamkit.errors import (
     ConfigError,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Union
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.errors import ConfigError
 
 __all__ = ["CORS", "AllowOrigin"]

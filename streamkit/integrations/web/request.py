@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.consumers.frames import DONE
 
 __all__ = ["WSGIRequest"]

@@ -16,8 +16,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
+from streamkit import lazy_attrs as attrs
 from streamkit.consumers.frames import DONE, EventIds, Silence, tell_end
 from streamkit.consumers.relay import sse_headers, watched_events
 from streamkit.derived import AnyStream, HasChatStream, Opens, opened
