@@ -6,8 +6,8 @@ then what checks them, then `__attrs_post_init__`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from types import MemberDescriptorType
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import FunctionType, MemberDescriptorType
 from typing import Any
 
 __all__ = ["UNSET", "Field", "write_init"]
@@ -33,19 +33,23 @@ class Field:
         options: the arguments of `attrs.field`.
     """
 
-    __slots__ = ("annotation", "kw_only", "method", "name", "options")
+    __slots__ = ("alias", "annotation", "kw_only", "method", "name", "options")
+
+    name: str
+    alias: str
+    """Its name as an argument."""
+    annotation: str
+    kw_only: bool
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
         self.method: Callable[[Any], Any] | None = None
-        self.name = ""
-        self.annotation: Any = None
-        self.kw_only = False
 
-    @property
-    def alias(self) -> str:
-        """Its name as an argument."""
-        return self.name.lstrip("_")
+    def stands(self, name: str, annotation: str, *, kw_only: bool) -> None:
+        """Take note of where it stands in the class."""
+        self.name, self.alias = name, name.lstrip("_")
+        self.annotation = annotation
+        self.kw_only = kw_only
 
     @property
     def is_argument(self) -> bool:
@@ -56,7 +60,7 @@ class Field:
     def checks(self) -> list[Callable[..., None]]:
         """What checks its value."""
         checks = self.options.get("validator", [])
-        return list(checks) if isinstance(checks, (list, tuple)) else [checks]
+        return checks if isinstance(checks, list) else [checks]
 
     def default(self, method: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Make a method give the default: a decorator within the class."""
@@ -69,7 +73,7 @@ class Field:
         return check
 
 
-def write_init(cls: type, name: str, fields: Iterable[Field]) -> Callable[..., None]:
+def write_init(cls: type, name: str, fields: Sequence[Field]) -> Callable[..., None]:
     """Write the function that makes a new instance of a class, whose slots must be there.
 
     Args:
@@ -77,70 +81,75 @@ def write_init(cls: type, name: str, fields: Iterable[Field]) -> Callable[..., N
         name: what the function is called.
         fields: the class's fields, in order.
     """
-    fields = list(fields)
-    known = _known(cls, fields)
     arguments = [field for field in fields if field.is_argument]
-    positional = [_parameter(field) for field in arguments if not field.kw_only]
-    named = [_parameter(field) for field in arguments if field.kw_only]
-    parameters = ["self", *positional, *(["*", *named] if named else [])]
-    lines = [f"def {name}({', '.join(parameters)}):", *_assignments(cls, fields)]
-    if any(field.checks for field in fields):
-        lines.append("for _check, _field in _checks: _check(self, _field, getattr(self, _field.name))")
-    if hasattr(cls, "__attrs_post_init__"):
-        lines.append("self.__attrs_post_init__()")
-    exec("\n    ".join([*lines, "return None"]), known)  # noqa: S102 - as attrs does, of our own fields
-    init: Callable[..., None] = known[name]
+    positional = [field for field in arguments if not field.kw_only]
+    named = [field for field in arguments if field.kw_only]
+    parameters = ["self", *(field.alias for field in positional)]
+    if named:
+        parameters += ["*", *(field.alias for field in named)]
+    known: dict[str, Any] = {"__name__": cls.__module__, "_UNSET": UNSET}
+    lines = [f"def {name}({', '.join(parameters)}):", *_lines(cls, fields, known), "return None"]
+    exec("\n    ".join(lines), known)  # noqa: S102 - as attrs does: names of our own fields are all that is in it
+    init: FunctionType = known[name]
     init.__qualname__ = f"{cls.__qualname__}.{name}"
-    told = {field.alias: field.annotation for field in arguments if "converter" not in field.options}
-    init.__annotations__ = {**told, "return": None}
+    init.__defaults__ = tuple(_defaults(positional).values())
+    init.__kwdefaults__ = _defaults(named)
+    annotated = {field.alias: field.annotation for field in arguments if "converter" not in field.options}
+    init.__annotations__ = annotated | {"return": None}
     return init
 
 
-def _known(cls: type, fields: Iterable[Field]) -> dict[str, Any]:
-    """Give the names that the function's text has for what belongs to the fields. No argument begins with `_`."""
-    known: dict[str, Any] = {"__name__": cls.__module__, "_UNSET": UNSET}
-    for field in fields:
-        known[f"_set_{field.name}"] = _setter(cls, field.name)
-        known[f"_method_{field.name}"] = field.method
-        for option in ("converter", "default", "factory"):
-            if option in field.options:
-                known[f"_{option}_{field.name}"] = field.options[option]
-    known["_checks"] = [(check, field) for field in fields for check in field.checks]
-    return known
+def _lines(cls: type, fields: Sequence[Field], known: dict[str, Any]) -> Iterator[str]:
+    """Give the lines of the function; what they name is put among the known. No argument begins with `_`."""
+    values = {field.name: value for field in fields if (value := _value(field, known))}
+    if "__setattr__" not in vars(cls):
+        yield from (f"self.{name} = {value}" for name, value in values.items())
+    elif len(values) <= _WIDE:
+        known |= {f"_set_{name}": _setter(cls, name) for name in values}
+        yield from (f"_set_{name}(self, {value})" for name, value in values.items())
+    else:
+        known["_setters"] = [_setter(cls, name) for name in values]
+        yield f"for _set, _value in zip(_setters, ({', '.join(values.values())})): _set(self, _value)"
+    if checks := [(check, field) for field in fields for check in field.checks]:
+        known["_checks"] = checks
+        yield "for _check, _field in _checks: _check(self, _field, getattr(self, _field.name))"
+    if hasattr(cls, "__attrs_post_init__"):
+        yield "self.__attrs_post_init__()"
+
+
+def _value(field: Field, known: dict[str, Any]) -> str:
+    """Give the expression for a field's value, "" where it has none."""
+    name, options, value = field.name, field.options, ""
+    if field.method is not None:
+        known[f"_method_{name}"] = field.method
+        value = f"_method_{name}(self)"
+    elif "factory" in options:
+        known[f"_factory_{name}"] = options["factory"]
+        value = f"_factory_{name}()"
+    if field.is_argument:
+        value = f"({value} if {field.alias} is _UNSET else {field.alias})" if value else field.alias
+    elif "default" in options:
+        known[f"_default_{name}"] = options["default"]
+        value = f"_default_{name}"
+    if value and "converter" in options:
+        known[f"_converter_{name}"] = options["converter"]
+        value = f"_converter_{name}({value})"
+    return value
 
 
 def _setter(cls: type, name: str) -> Callable[[Any, Any], None]:
+    """Give what sets a field past what forbids to change it later, or checks it."""
     slot = getattr(cls, name, None)
     if isinstance(slot, MemberDescriptorType):
         return slot.__set__  # takes 0.1 µs less for four fields than `object.__setattr__`
     return lambda self, value: object.__setattr__(self, name, value)
 
 
-def _parameter(field: Field) -> str:
-    if field.method is not None or "factory" in field.options:
-        return f"{field.alias}=_UNSET"
-    return f"{field.alias}=_default_{field.name}" if "default" in field.options else field.alias
-
-
-def _assignments(cls: type, fields: Iterable[Field]) -> Iterator[str]:
-    """Give the lines that set the fields, past what forbids to change them later."""
-    values = {field.name: value for field in fields if (value := _value(field))}
-    if "__setattr__" not in vars(cls):
-        return (f"self.{name} = {value}" for name, value in values.items())
-    if len(values) <= _WIDE:
-        return (f"_set_{name}(self, {value})" for name, value in values.items())
-    setters = ", ".join(f"_set_{name}" for name in values)
-    return iter([f"for _set, _value in zip(({setters}), ({', '.join(values.values())})): _set(self, _value)"])
-
-
-def _value(field: Field) -> str:
-    made = ""
-    if field.method is not None:
-        made = f"_method_{field.name}(self)"
-    elif "factory" in field.options:
-        made = f"_factory_{field.name}()"
-    if field.is_argument:
-        value = f"({made} if {field.alias} is _UNSET else {field.alias})" if made else field.alias
-    else:
-        value = made or (f"_default_{field.name}" if "default" in field.options else "")
-    return f"_converter_{field.name}({value})" if value and "converter" in field.options else value
+def _defaults(fields: Iterable[Field]) -> dict[str, Any]:
+    defaults = {}
+    for field in fields:
+        if field.method is not None or "factory" in field.options:
+            defaults[field.alias] = UNSET
+        elif "default" in field.options:
+            defaults[field.alias] = field.options["default"]
+    return defaults

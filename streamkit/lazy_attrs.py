@@ -90,11 +90,11 @@ class _Later:
         self._owner, self._name = owner, name
 
     def __get__(self, instance: object, cls: type) -> Any:
-        if vars(self._owner).get(self._name) is self:  # else another thread was faster
+        if vars(self._owner)[self._name] is self:  # else another thread was faster
             self._make(self._owner)
-        if self._name not in vars(self._owner):
-            raise AttributeError(f"{self._owner.__name__} has no {self._name}: the installed attrs does not make it")
         made = vars(self._owner)[self._name]
+        if made is self:
+            raise AttributeError(f"{self._owner.__name__} has no {self._name}: the installed attrs does not make it")
         bind = getattr(type(made), "__get__", None)
         return made if bind is None else bind(made, instance, cls)
 
@@ -127,14 +127,15 @@ def _body(cls: type) -> dict[str, Any]:
 
 
 def _own_fields(cls: type, options: dict[str, Any]) -> Iterator[Field]:
-    for name, annotation in vars(cls).get("__annotations__", {}).items():
-        field = vars(cls).get(name, UNSET)
+    body = vars(cls)
+    every, kw_only = options.get("auto_attribs", True), options.get("kw_only", False)
+    for name, annotation in body.get("__annotations__", {}).items():
+        field = body.get(name, UNSET)
         if not isinstance(field, Field):
-            if not options.get("auto_attribs", True) or annotation.startswith("ClassVar"):
+            if not every or annotation.startswith("ClassVar"):
                 continue
             field = Field({} if field is UNSET else {"default": field})
-        field.name, field.annotation = name, annotation
-        field.kw_only = field.options.get("kw_only", options.get("kw_only", False))
+        field.stands(name, annotation, kw_only=field.options.get("kw_only", kw_only))
         yield field
 
 
@@ -168,17 +169,16 @@ def _make_rest(original: type, own: list[Field], options: dict[str, Any], cls: t
             body[field.name].default(field.method)
     twin = vars(attrs.define(type(original)(original.__name__, original.__bases__, body), **options))
     for name, value in list(vars(cls).items()):
-        if isinstance(value, _Later) and value.by_attrs:
-            if name in twin:
-                setattr(cls, name, twin[name])
-            else:
-                delattr(cls, name)
+        if isinstance(value, _Later) and value.by_attrs and name in twin:
+            setattr(cls, name, twin[name])
 
 
 def _tell_super(cls: type) -> None:
     """Tell the methods of a class that was made anew what `super()` is about: they share one cell for it."""
     for value in vars(cls).values():
-        function = getattr(value, "__func__", getattr(value, "fget", value))
+        function = value
+        if isinstance(value, (classmethod, property, staticmethod)):
+            function = value.fget if isinstance(value, property) else value.__func__
         if isinstance(function, FunctionType) and "__class__" in function.__code__.co_freevars:
             cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
             cells["__class__"].cell_contents = cls

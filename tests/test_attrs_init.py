@@ -12,11 +12,11 @@ from streamkit.attrs_init import UNSET, Field, write_init
 
 
 def fields(**options: dict[str, Any]) -> list[Field]:
-    """Fields by name, for arguments by name."""
+    """Fields by their names, which are given by name."""
     made = []
     for name, told in options.items():
         field = Field(told)
-        field.name, field.annotation, field.kw_only = name, "int", True
+        field.stands(name, "int", kw_only=True)
         made.append(field)
     return made
 
