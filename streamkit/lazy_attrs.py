@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 _FIELDS = "__lazy_fields__"
+_OF_CLASSES = {"auto_attribs", "eq", "frozen", "init", "kw_only", "repr", "slots"}
+_OF_FIELDS = {"converter", "default", "eq", "factory", "init", "kw_only", "repr", "validator"}
 
 if not TYPE_CHECKING:
 
@@ -52,6 +54,7 @@ if not TYPE_CHECKING:
             cls: the class to make it of; without it, a decorator is given.
             options: `auto_attribs`, `eq`, `init`, `kw_only`, `repr` and `slots` of attrs.
         """
+        _require_known(options, _OF_CLASSES)
         return partial(_class, options=options) if cls is None else _class(cls, options)
 
     def frozen(cls=None, /, **options):
@@ -64,6 +67,7 @@ if not TYPE_CHECKING:
         Args:
             options: `converter`, `default`, `eq`, `factory`, `init`, `kw_only`, `repr` and `validator` of attrs.
         """
+        _require_known(options, _OF_FIELDS)
         return Field(options)
 
     def evolve(instance, /, **changes):
@@ -75,6 +79,12 @@ if not TYPE_CHECKING:
             if told.is_argument and told.alias not in changes:
                 changes[told.alias] = getattr(instance, told.name)
         return type(instance)(**changes)
+
+
+def _require_known(options: dict[str, Any], known: set[str]) -> None:
+    """Refuse what would have to be done here, too, and is not."""
+    if unknown := options.keys() - known:
+        raise TypeError(f"{', '.join(sorted(unknown))}: not among what is made here of attrs; see lazy_attrs")
 
 
 class _Later:

@@ -401,6 +401,14 @@ def test_threads_that_use_a_class_first_at_once() -> None:
         assert (True, 1) == found[0][1:3]
 
 
+def test_options_that_are_not_known_here() -> None:
+    """They are refused where they stand: what attrs did of them alone would not be in the class."""
+    with pytest.raises(TypeError, match="order: not among"):
+        lazy_attrs.define(order=True)
+    with pytest.raises(TypeError, match="alias, metadata: not among"):
+        lazy_attrs.field(alias="b", metadata={})
+
+
 # -- the package's own classes
 
 
