@@ -511,7 +511,7 @@ class ChatDecoder(Decoder):
     def __init__(self, *, provider: str, index: int = 0, step: int = 1, quirks: Quirks | None = None) -> None:
         super().__init__(provider=provider, index=index, step=step)
         self._thinking_fields = (quirks or Quirks()).thinking_fields
-        self._stencil = Stencil(functools.partial(_plain, self._thinking_fields), padding=_PADDING)
+        self._stencil = Stencil(functools.partial(_plain, self._thinking_fields), stamp="id", padding=_PADDING)
         self._answered = False  # a choice was seen
         self._streamed = False  # a delta was seen
         self._calls: list[_Call] = []

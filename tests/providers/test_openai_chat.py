@@ -1355,12 +1355,13 @@ _ALIKE = st.lists(
             ]
         ),
         st.sampled_from(["ab", "", '\\"', "\\u0041"]) | st.none(),
+        st.sampled_from(['"c"', '"c"', '"d"', '"e"', '""', "null", "1", '{"id":"f"}']) | st.none(),
     ),
     max_size=16,
 )
 
 
-def _alike(field: str, text: str, in_choice: str, in_event: str, padding: str | None) -> Event:
+def _alike(field: str, text: str, in_choice: str, in_event: str, padding: str | None, id: str | None) -> Event:
     behind = "" if padding is None else f',"obfuscation":"{padding}"'
     kind, _, index = field.partition(" ")
     if index:
@@ -1369,13 +1370,14 @@ def _alike(field: str, text: str, in_choice: str, in_event: str, padding: str | 
         delta = f'{{"tool_calls":[{{"index":{index},{head}"function":{function}}}]}}'
     else:
         delta = f'{{"{field}":{json.dumps(text)}}}'
-    return Event(f'{{"id":"c","model":"m","choices":[{{"delta":{delta}{in_choice}}}]{in_event}{behind}}}')
+    before = "" if id is None else f'"id":{id},'
+    return Event(f'{{{before}"model":"m","choices":[{{"delta":{delta}{in_choice}}}]{in_event}{behind}}}')
 
 
 @PROPERTY
 @given(_ALIKE)
 def test_the_quick_way_gives_what_the_ordinary_one_gives(
-    facts: Sequence[tuple[str, str, str, str, str | None]],
+    facts: Sequence[tuple[str, str, str, str, str | None, str | None]],
 ) -> None:
     """Reading events by their likeness to earlier ones, and by msgspec, changes nothing that comes out."""
     events = [_alike(*fact) for fact in facts]
