@@ -185,7 +185,7 @@ class Call:
                 if not events:
                     continue
                 head = None
-                yield from self._fed(decoder, events)
+                yield from (self._fed if decoder.index > self.index else self._fed_first)(decoder, events)
                 if decoder.finished:
                     break
         except (StreamTruncated, ConnectionLost, StreamIdle) as error:
@@ -216,6 +216,15 @@ class Call:
             raise DecodeError(f"{self.provider.name}: an event could not be decoded: {error!r}") from error
         if chunks:
             yield chunks
+
+    def _fed_first(self, decoder: Decoder, events: list[Event]) -> Iterator[list[Chunk]]:
+        """The same, but the first chunk does not wait for what came along with it."""
+        at = 0
+        while at < len(events) and decoder.index == self.index and not decoder.finished:
+            at += 1
+            yield from self._fed(decoder, events[at - 1 : at])
+        if not decoder.finished:
+            yield from self._fed(decoder, events[at:])
 
     def _whole(self, body: bytes, answer: Answer, cut: StreamKitError | None) -> Event:
         """Give a body without events as the one event it may be: a whole JSON answer; or raise what it is instead."""

@@ -187,6 +187,24 @@ def test_a_call_gives_its_chunks_in_batches() -> None:
     assert [(1, 2)] == [(connect, idle) for _, connect, idle in transport.requests]
 
 
+def test_the_first_chunk_waits_for_nothing() -> None:
+    """What came along with it is decoded when it has been given, and only to the end marker."""
+    blocks = events("Hello", " ", "world")
+    late = b'data: {"choices":[{"index":0,"delta":{"content":"late"}}]}\n\n'
+    call, _ = call_of(ScriptedAnswer([b"".join(blocks) + late]))
+    batches = [[chunk.content for chunk in batch] for batch in call.batches(Recorder()) if batch]
+
+    assert [["Hello"], [" ", "world"], [""]] == batches
+
+
+def test_a_broken_event_beside_the_first_chunk() -> None:
+    """The chunk is given, and what came between the two; then the error."""
+    call, _ = call_of(ScriptedAnswer([b"".join(events("Hello", "!")[:3]) + b"data: {\n\n"]))
+    chunks, error = run(call)
+
+    assert ("Hello!", DecodeError) == (said(chunks), type(error))
+
+
 def test_a_call_tells_its_scope() -> None:
     """That the answer is open, where its state is, and what to do after the end."""
     answer, scope = ScriptedAnswer(events("Hello")), Recorder()
