@@ -47,7 +47,7 @@ def _first_token(bench: Bench) -> Iterator[Row]:
     }
     if installed("msgspec"):
         takers["fast"] = partial(_cold, bench, "streamkit")
-    taken = alternating(bench.count(9, 2), takers)
+    taken = alternating(bench.count(15, 2), takers)
     for variant in ("core", "fast"):
         if variant in taken:
             yield compared(f"{figure}, {variant}", "ms", taken[variant], "openai", taken["openai"], at_most=1 / 4)

@@ -12,7 +12,7 @@ attrs' own.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -90,11 +90,10 @@ def _require_known(options: dict[str, Any], known: set[str]) -> None:
 class _Later:
     """Stands in a class for what is made, and put in its place, when it is first used."""
 
-    __slots__ = ("_make", "_name", "_owner", "by_attrs")
+    __slots__ = ("_make", "_name", "_owner")
 
-    def __init__(self, make: Callable[[type], None], *, by_attrs: bool) -> None:
+    def __init__(self, make: Callable[[type], None]) -> None:
         self._make = make
-        self.by_attrs = by_attrs
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._owner, self._name = owner, name
@@ -111,19 +110,21 @@ class _Later:
 
 def _class(original: type, options: dict[str, Any]) -> type:
     """Make a class anew, with slots for its fields, as attrs does."""
-    own = list(_own_fields(original, options))
-    names = [field.name for field in own]
-    body = {name: value for name, value in _body(original).items() if name not in names}
+    body = _body(original)
+    own = _own_fields(body, options)
     inherited = {field.name: field for field in getattr(original, _FIELDS, ())}
-    body[_FIELDS] = (*(field for name, field in inherited.items() if name not in names), *own)
+    kept = [field for name, field in inherited.items() if name not in own]
+    fields = body[_FIELDS] = (*kept, *own.values())
     if options.get("slots", True):
-        slots = [name for name in names if name not in inherited]
+        slots = [name for name in own if name not in inherited]
         has_weakref = any(base.__weakrefoffset__ for base in original.__bases__)
         body["__slots__"] = tuple(slots if has_weakref else [*slots, "__weakref__"])
     init = "__init__" if options.get("init", "__init__" not in body) else "__attrs_init__"
-    body[init] = _Later(partial(_make_init, init), by_attrs=False)
-    make_rest = partial(_make_rest, original, own, options)
-    body |= {name: _Later(make_rest, by_attrs=True) for name in _made_by_attrs(body, options)}
+    body[init] = _Later(partial(_make_init, init))
+    rest = [name for name in _made_by_attrs(fields, options) if name not in body]
+    make_rest = partial(_make_rest, original, own, options, rest)
+    for name in rest:
+        body[name] = _Later(make_rest)
     if "__eq__" in body and "__hash__" not in body:
         body["__hash__"] = None  # as Python has it for values that change
     made = type(original)(original.__name__, original.__bases__, body)
@@ -132,12 +133,16 @@ def _class(original: type, options: dict[str, Any]) -> type:
 
 
 def _body(cls: type) -> dict[str, Any]:
-    body = {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
-    return body | {"__qualname__": cls.__qualname__}
+    body = dict(vars(cls))
+    body.pop("__dict__", None)
+    body.pop("__weakref__", None)
+    body["__qualname__"] = cls.__qualname__
+    return body
 
 
-def _own_fields(cls: type, options: dict[str, Any]) -> Iterator[Field]:
-    body = vars(cls)
+def _own_fields(body: dict[str, Any], options: dict[str, Any]) -> dict[str, Field]:
+    """Take the fields that a class's body declares out of it."""
+    own = {}
     every, kw_only = options.get("auto_attribs", True), options.get("kw_only", False)
     for name, annotation in body.get("__annotations__", {}).items():
         field = body.get(name, UNSET)
@@ -146,11 +151,13 @@ def _own_fields(cls: type, options: dict[str, Any]) -> Iterator[Field]:
                 continue
             field = Field({} if field is UNSET else {"default": field})
         field.stands(name, annotation, kw_only=field.options.get("kw_only", kw_only))
-        yield field
+        own[name] = field
+        body.pop(name, None)
+    return own
 
 
-def _made_by_attrs(body: dict[str, Any], options: dict[str, Any]) -> list[str]:
-    """Give the names of what attrs adds to a class. What the class's own body has stays."""
+def _made_by_attrs(fields: Iterable[Field], options: dict[str, Any]) -> list[str]:
+    """Give the names of what attrs adds to a class, but where the class's own body has it."""
     names = ["__attrs_attrs__", "__attrs_props__", "__match_args__", "__replace__"]
     if options.get("slots", True):
         names += ["__getstate__", "__setstate__"]
@@ -160,36 +167,38 @@ def _made_by_attrs(body: dict[str, Any], options: dict[str, Any]) -> list[str]:
         names += ["__eq__", "__hash__"] if options.get("frozen") else ["__eq__"]
     if options.get("frozen"):
         names += ["__setattr__", "__delattr__"]
-    elif any("converter" in field.options or field.checks for field in body[_FIELDS]):
+    elif any("converter" in field.options or field.checks for field in fields):
         names += ["__setattr__"]  # converts and checks what is set
-    return [name for name in names if name not in body]
+    return names
 
 
 def _make_init(name: str, cls: type) -> None:
     setattr(cls, name, write_init(cls, name, vars(cls)[_FIELDS]))
 
 
-def _make_rest(original: type, own: list[Field], options: dict[str, Any], cls: type) -> None:
+def _make_rest(original: type, own: dict[str, Field], options: dict[str, Any], names: Iterable[str], cls: type) -> None:
     """Have attrs make the class, too, and put what it made into ours."""
     attrs = importlib.import_module("attrs")
     body = _body(original)
-    for field in own:
-        body[field.name] = attrs.field(**field.options)
+    for name, field in own.items():
+        body[name] = attrs.field(**field.options)
         if field.method is not None:
-            body[field.name].default(field.method)
+            body[name].default(field.method)
     twin = vars(attrs.define(type(original)(original.__name__, original.__bases__, body), **options))
-    for name, value in list(vars(cls).items()):
-        if isinstance(value, _Later) and value.by_attrs and name in twin:
+    for name in names:
+        if name in twin:
             setattr(cls, name, twin[name])
 
 
 def _tell_super(cls: type) -> None:
     """Tell the methods of a class that was made anew what `super()` is about: they share one cell for it."""
     for value in vars(cls).values():
-        function = value
-        if isinstance(value, (classmethod, property, staticmethod)):
-            function = value.fget if isinstance(value, property) else value.__func__
-        if isinstance(function, FunctionType) and "__class__" in function.__code__.co_freevars:
+        kind, function = type(value), value
+        if kind is property:
+            function = value.fget
+        elif kind is classmethod or kind is staticmethod:
+            function = value.__func__
+        if type(function) is FunctionType and "__class__" in function.__code__.co_freevars:
             cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
             cells["__class__"].cell_contents = cls
             return
