@@ -6,6 +6,8 @@ then what checks them, then `__attrs_post_init__`.
 
 from __future__ import annotations
 
+import builtins
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FunctionType, MemberDescriptorType
 from typing import Any
@@ -87,16 +89,26 @@ def write_init(cls: type, name: str, fields: Sequence[Field]) -> Callable[..., N
     parameters = ["self", *(field.alias for field in positional)]
     if named:
         parameters += ["*", *(field.alias for field in named)]
-    known: dict[str, Any] = {"__name__": cls.__module__, "_UNSET": UNSET}
+    known: dict[str, Any] = {**vars(sys.modules.get(cls.__module__, builtins)), "_UNSET": UNSET}
     lines = [f"def {name}({', '.join(parameters)}):", *_lines(cls, fields, known), "return None"]
     exec("\n    ".join(lines), known)  # noqa: S102 - as attrs does: names of our own fields are all that is in it
     init: FunctionType = known[name]
     init.__qualname__ = f"{cls.__qualname__}.{name}"
     init.__defaults__ = tuple(_defaults(positional).values())
     init.__kwdefaults__ = _defaults(named)
-    annotated = {field.alias: field.annotation for field in arguments if "converter" not in field.options}
-    init.__annotations__ = annotated | {"return": None}
+    annotations = {field.alias: _annotation(field) for field in arguments}
+    init.__annotations__ = {name: told for name, told in annotations.items() if told is not UNSET} | {"return": None}
     return init
+
+
+def _annotation(field: Field) -> Any:
+    """Give what the argument is annotated with: for one that is converted, what its converter takes."""
+    if "converter" not in field.options:
+        return field.annotation
+    converter = field.options["converter"]
+    if not isinstance(converter, FunctionType):
+        return UNSET
+    return converter.__annotations__.get(converter.__code__.co_varnames[0], UNSET)
 
 
 def _lines(cls: type, fields: Sequence[Field], known: dict[str, Any]) -> Iterator[str]:
@@ -112,7 +124,8 @@ def _lines(cls: type, fields: Sequence[Field], known: dict[str, Any]) -> Iterato
         yield f"for _set, _value in zip(_setters, ({', '.join(values.values())})): _set(self, _value)"
     if checks := [(check, field) for field in fields for check in field.checks]:
         known["_checks"] = checks
-        yield "for _check, _field in _checks: _check(self, _field, getattr(self, _field.name))"
+        known["_disabled"] = _checks_are_disabled
+        yield "for _check, _field in () if _disabled() else _checks: _check(self, _field, getattr(self, _field.name))"
     if hasattr(cls, "__attrs_post_init__"):
         yield "self.__attrs_post_init__()"
 
@@ -135,6 +148,12 @@ def _value(field: Field, known: dict[str, Any]) -> str:
         known[f"_converter_{name}"] = options["converter"]
         value = f"_converter_{name}({value})"
     return value
+
+
+def _checks_are_disabled() -> bool:
+    """Whether somebody told attrs to check nothing."""
+    get_disabled = getattr(sys.modules.get("attr.validators"), "get_disabled", None)
+    return get_disabled is not None and bool(get_disabled())
 
 
 def _setter(cls: type, name: str) -> Callable[[Any, Any], None]:

@@ -185,7 +185,9 @@ class Call:
                 if not events:
                     continue
                 head = None
-                yield from (self._fed if decoder.index > self.index else self._fed_first)(decoder, events)
+                if decoder.index == self.index:  # the first chunk does not wait for what came along with it
+                    events = yield from self._fed_first(decoder, events)
+                yield from self._fed(decoder, events)
                 if decoder.finished:
                     break
         except (StreamTruncated, ConnectionLost, StreamIdle) as error:
@@ -217,14 +219,15 @@ class Call:
         if chunks:
             yield chunks
 
-    def _fed_first(self, decoder: Decoder, events: list[Event]) -> Iterator[list[Chunk]]:
-        """The same, but the first chunk does not wait for what came along with it."""
-        at = 0
-        while at < len(events) and decoder.index == self.index and not decoder.finished:
-            at += 1
-            yield from self._fed(decoder, events[at - 1 : at])
-        if not decoder.finished:
-            yield from self._fed(decoder, events[at:])
+    def _fed_first(self, decoder: Decoder, events: list[Event]) -> Generator[list[Chunk], None, list[Event]]:
+        """Decode one event after the other until one brings a chunk; return those that are left."""
+        for at, event in enumerate(events, 1):
+            yield from self._fed(decoder, [event])
+            if decoder.finished:
+                return []
+            if decoder.index > self.index:
+                return events[at:]
+        return []
 
     def _whole(self, body: bytes, answer: Answer, cut: StreamKitError | None) -> Event:
         """Give a body without events as the one event it may be: a whole JSON answer; or raise what it is instead."""

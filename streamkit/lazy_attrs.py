@@ -1,6 +1,6 @@
 """attrs, imported when it is first needed: what the package's classes are made with.
 
-To import attrs, and to have it make the fifty classes that a first token takes, would be 40 ms of the 120 from the
+To import attrs, and to have it make the fifty classes that a first token takes, would be 40 ms of the 150 from the
 start of a process to that token. So a class gets its slots at once, its `__init__` with its first instance, and all
 else that attrs makes of it (equality, hash, repr, pickling, immutability, `attrs.fields`) when any of that is first
 used. To those who use it, or derive from it, it is a class of attrs.
@@ -11,6 +11,7 @@ attrs' own.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -37,6 +38,12 @@ __all__ = [
 ]
 
 _FIELDS = "__lazy_fields__"
+_MADE_BY_ATTRS = (
+    *("__attrs_attrs__", "__attrs_props__", "__attrs_own_setattr__", "__match_args__", "__replace__"),
+    *("__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__", "__getstate__", "__setstate__"),
+)
+_QUIETLY_LOOKED_UP = ("__repr__", "__eq__", "__hash__")
+"""Python passes over what is raised while it looks these up, were it a Ctrl-C."""
 _OF_CLASSES = {"auto_attribs", "eq", "frozen", "init", "kw_only", "repr", "slots"}
 _OF_FIELDS = {"converter", "default", "eq", "factory", "init", "kw_only", "repr", "validator"}
 
@@ -73,7 +80,7 @@ if not TYPE_CHECKING:
     def evolve(instance, /, **changes):
         """As `attrs.evolve`: give a new value, like another but for some of its fields."""
         known = vars(type(instance)).get(_FIELDS)
-        if known is None:  # of a class that was derived from one of ours
+        if known is None:  # of any other class of attrs, such as one that was derived from one of ours
             return __getattr__("evolve")(instance, **changes)
         for told in known:
             if told.is_argument and told.alias not in changes:
@@ -87,47 +94,96 @@ def _require_known(options: dict[str, Any], known: set[str]) -> None:
         raise TypeError(f"{', '.join(sorted(unknown))}: not among what is made here of attrs; see lazy_attrs")
 
 
+class _Rest:
+    """What attrs makes of a class, when it is first asked for; until then each name in the class has a stand-in."""
+
+    def __init__(self, name: str, bases: tuple[type, ...], body: dict[str, Any], own: dict[str, Field]) -> None:
+        self.cls: type
+        self.options: dict[str, Any] = {}
+        self.stand_ins: dict[str, Any] = {}
+        self._class = name, bases, body
+        self._own = own
+        self._made: list[dict[str, Any]] = []  # one, or several where threads were at it at once: the first counts
+
+    def put(self) -> None:
+        """Put what attrs made in the place of the stand-ins. What somebody else put there since then stays."""
+        if not self._made:
+            self._made.append(self._make())
+        made = self._made[0]
+        for name, stand_in in self.stand_ins.items():
+            if vars(self.cls).get(name) is not stand_in:
+                continue
+            if name in made:
+                setattr(self.cls, name, made[name])
+            else:
+                with contextlib.suppress(AttributeError):  # another thread has just done it
+                    delattr(self.cls, name)
+
+    def _make(self) -> dict[str, Any]:
+        attrs = importlib.import_module("attrs")
+        name, bases, body = self._class
+        fields = {}
+        for field in self._own.values():
+            fields[field.name] = attrs.field(**field.options)
+            if field.method is not None:
+                fields[field.name].default(field.method)
+        twin = vars(attrs.define(type(name, bases, body | fields), **self.options))
+        return {name: twin[name] for name in self.stand_ins if name in twin}
+
+
 class _Later:
-    """Stands in a class for what is made, and put in its place, when it is first used."""
+    """The stand-in for `__init__`, and for most of the rest."""
 
-    __slots__ = ("_make", "_name", "_owner")
+    __slots__ = ("_name", "_owner", "_put")
 
-    def __init__(self, make: Callable[[type], None]) -> None:
-        self._make = make
+    def __init__(self, put: Callable[[], None]) -> None:
+        self._put = put
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._owner, self._name = owner, name
 
     def __get__(self, instance: object, cls: type) -> Any:
-        if vars(self._owner)[self._name] is self:  # else another thread was faster
-            self._make(self._owner)
-        made = vars(self._owner)[self._name]
-        if made is self:
+        if vars(self._owner).get(self._name) is self:  # else another thread was faster
+            self._put()
+        if self._name not in vars(self._owner):
             raise AttributeError(f"{self._owner.__name__} has no {self._name}: the installed attrs does not make it")
+        made = vars(self._owner)[self._name]
         bind = getattr(type(made), "__get__", None)
         return made if bind is None else bind(made, instance, cls)
 
 
+def _method_later(name: str, rest: _Rest) -> Callable[..., Any]:
+    """Give the stand-in for a method that is looked up quietly: a function, as what is raised in a call is heard."""
+
+    def method(self: Any, *args: Any) -> Any:
+        rest.put()
+        return vars(rest.cls)[name](self, *args)
+
+    return method
+
+
 def _class(original: type, options: dict[str, Any]) -> type:
     """Make a class anew, with slots for its fields, as attrs does."""
-    body = _body(original)
-    own = _own_fields(body, options)
+    plain = _body(original)
+    own = _own_fields(plain, options)
     inherited = {field.name: field for field in getattr(original, _FIELDS, ())}
-    kept = [field for name, field in inherited.items() if name not in own]
-    fields = body[_FIELDS] = (*kept, *own.values())
+    fields = (*(field for name, field in inherited.items() if name not in own), *own.values())
+    body = plain | {_FIELDS: fields}
     if options.get("slots", True):
         slots = [name for name in own if name not in inherited]
         has_weakref = any(base.__weakrefoffset__ for base in original.__bases__)
         body["__slots__"] = tuple(slots if has_weakref else [*slots, "__weakref__"])
     init = "__init__" if options.get("init", "__init__" not in body) else "__attrs_init__"
-    body[init] = _Later(partial(_make_init, init))
-    rest = [name for name in _made_by_attrs(fields, options) if name not in body]
-    make_rest = partial(_make_rest, original, own, options, rest)
-    for name in rest:
-        body[name] = _Later(make_rest)
+    rest = _Rest(original.__name__, original.__bases__, plain, own)
+    rest.options = options
+    for name in _MADE_BY_ATTRS:
+        if name not in body and _is_made(name, fields, options):
+            rest.stand_ins[name] = _method_later(name, rest) if name in _QUIETLY_LOOKED_UP else _Later(rest.put)
+    body |= rest.stand_ins
+    body[init] = _Later(lambda: setattr(made, init, write_init(made, init, fields)))
     if "__eq__" in body and "__hash__" not in body:
         body["__hash__"] = None  # as Python has it for values that change
-    made = type(original)(original.__name__, original.__bases__, body)
+    made = rest.cls = type(original)(original.__name__, original.__bases__, body)
     _tell_super(made)
     return made
 
@@ -136,18 +192,17 @@ def _body(cls: type) -> dict[str, Any]:
     body = dict(vars(cls))
     body.pop("__dict__", None)
     body.pop("__weakref__", None)
-    body["__qualname__"] = cls.__qualname__
-    return body
+    return body | {"__qualname__": cls.__qualname__, "__annotations__": cls.__annotations__}
 
 
 def _own_fields(body: dict[str, Any], options: dict[str, Any]) -> dict[str, Field]:
     """Take the fields that a class's body declares out of it."""
     own = {}
     every, kw_only = options.get("auto_attribs", True), options.get("kw_only", False)
-    for name, annotation in body.get("__annotations__", {}).items():
+    for name, annotation in body["__annotations__"].items():
         field = body.get(name, UNSET)
         if not isinstance(field, Field):
-            if not every or annotation.startswith("ClassVar"):
+            if not every or str(annotation).startswith(("ClassVar", "typing.ClassVar")):
                 continue
             field = Field({} if field is UNSET else {"default": field})
         field.stands(name, annotation, kw_only=field.options.get("kw_only", kw_only))
@@ -156,38 +211,18 @@ def _own_fields(body: dict[str, Any], options: dict[str, Any]) -> dict[str, Fiel
     return own
 
 
-def _made_by_attrs(fields: Iterable[Field], options: dict[str, Any]) -> list[str]:
-    """Give the names of what attrs adds to a class, but where the class's own body has it."""
-    names = ["__attrs_attrs__", "__attrs_props__", "__match_args__", "__replace__"]
-    if options.get("slots", True):
-        names += ["__getstate__", "__setstate__"]
-    if options.get("repr", True):
-        names += ["__repr__"]
-    if options.get("eq", True):
-        names += ["__eq__", "__hash__"] if options.get("frozen") else ["__eq__"]
-    if options.get("frozen"):
-        names += ["__setattr__", "__delattr__"]
-    elif any("converter" in field.options or field.checks for field in fields):
-        names += ["__setattr__"]  # converts and checks what is set
-    return names
-
-
-def _make_init(name: str, cls: type) -> None:
-    setattr(cls, name, write_init(cls, name, vars(cls)[_FIELDS]))
-
-
-def _make_rest(original: type, own: dict[str, Field], options: dict[str, Any], names: Iterable[str], cls: type) -> None:
-    """Have attrs make the class, too, and put what it made into ours."""
-    attrs = importlib.import_module("attrs")
-    body = _body(original)
-    for name, field in own.items():
-        body[name] = attrs.field(**field.options)
-        if field.method is not None:
-            body[name].default(field.method)
-    twin = vars(attrs.define(type(original)(original.__name__, original.__bases__, body), **options))
-    for name in names:
-        if name in twin:
-            setattr(cls, name, twin[name])
+def _is_made(name: str, fields: Iterable[Field], options: dict[str, Any]) -> bool:
+    """Whether attrs may make this for a class whose body does not have it."""
+    frozen = bool(options.get("frozen"))
+    if name == "__repr__":
+        return bool(options.get("repr", True))
+    if name in ("__eq__", "__hash__"):
+        return bool(options.get("eq", True)) and (frozen or name == "__eq__")
+    if name in ("__getstate__", "__setstate__"):
+        return bool(options.get("slots", True))
+    if name == "__setattr__" and not frozen:  # converts and checks what is set
+        return any("converter" in field.options or field.checks for field in fields)
+    return frozen or name != "__delattr__"
 
 
 def _tell_super(cls: type) -> None:

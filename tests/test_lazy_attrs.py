@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import importlib
 import inspect
 import pickle
@@ -10,6 +11,7 @@ import pkgutil
 import subprocess
 import sys
 import threading
+import typing
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +21,7 @@ import attrs
 import pytest
 
 import streamkit
-from streamkit import lazy_attrs
+from streamkit import Hooks, Message, TextChunk, Timeouts, Tool, Usage, lazy_attrs
 from streamkit.testing import ProviderServer, chat_answer
 from tests.test_package import ROOT
 
@@ -282,9 +284,11 @@ def test_classes(name: str) -> None:
         ]
 
     def parameters(cls: type) -> list[Any]:
-        return [(p.name, p.kind, repr(p.default)) for p in inspect.signature(cls).parameters.values()]
+        taken = inspect.signature(cls).parameters.values()
+        return [(p.name, p.kind, repr(p.default), p.annotation) for p in taken]
 
     assert parameters(theirs) == parameters(ours)
+    assert typing.get_type_hints(theirs.__init__) == typing.get_type_hints(ours.__init__)
     assert told(theirs) == told(ours)
     assert [type(f.default) for f in attrs.fields(theirs)] == [type(f.default) for f in attrs.fields(ours)]
     assert theirs.__match_args__ == ours.__match_args__  # type: ignore[attr-defined]
@@ -346,18 +350,13 @@ def test_a_class_that_attrs_makes_of_one_of_ours() -> None:
         made.extra = 7
 
 
-@lazy_attrs.frozen(kw_only=True)
-class Kept:
-    """Can be pickled, as it stands in a module."""
-
-    size: int
-    parts: tuple[int, ...] = ()
-
-
 def test_pickling() -> None:
-    """Also before anything else was done with the class, and where it was never made."""
-    kept = Kept(size=1, parts=(2,))
+    """Also where the class was never used before."""
+    kept = Usage(prompt_tokens=1, raw={"a": 2})
+    program = "import pickle, sys; print(pickle.load(sys.stdin.buffer))"
+    ran = subprocess.run([sys.executable, "-c", program], input=pickle.dumps(kept), capture_output=True, cwd=ROOT)
 
+    assert repr(kept) == ran.stdout.decode().strip(), ran.stderr
     assert kept == pickle.loads(pickle.dumps(kept))
 
 
@@ -389,24 +388,95 @@ def test_threads_that_use_a_class_first_at_once() -> None:
         cls = shapes(lazy_attrs)["Frozen"]
         together = threading.Barrier(4)
 
-        def use(cls: type = cls, together: threading.Barrier = together) -> tuple[str, bool, int, bool]:
+        def use(cls: Any = cls, together: threading.Barrier = together) -> tuple[Any, ...]:
             together.wait()
             one, other = cls(size=1, tags=()), cls(size=1, tags=())
-            return repr(one), one == other, len({one, other}), hasattr(cls, "__replace__")
+            return attrs.fields(cls), repr(one).rpartition(".")[2], one == other, len({one, other})
 
         with ThreadPoolExecutor(4) as pool:
             found = [future.result() for future in [pool.submit(use) for _ in range(4)]]
 
-        assert 1 == len({(text.rpartition(".")[2], *rest) for text, *rest in found})
-        assert (True, 1) == found[0][1:3]
+        assert all(fields is found[0][0] for fields, *_ in found)
+        assert [["Frozen(size=1, name='n', tags=(), aside='')", True, 1]] * 4 == [rest for _, *rest in found]
 
 
-def test_options_that_are_not_known_here() -> None:
-    """They are refused where they stand: what attrs did of them alone would not be in the class."""
-    with pytest.raises(TypeError, match="order: not among"):
-        lazy_attrs.define(order=True)
-    with pytest.raises(TypeError, match="alias, metadata: not among"):
-        lazy_attrs.field(alias="b", metadata={})
+FIRST: dict[str, Callable[[Any, Any], object]] = {
+    "repr": lambda one, other: repr(one),
+    "equal": lambda one, other: (one == other, one != other, one == 1),
+    "hash": lambda one, other: len({hash(one), hash(other)}),
+    "in a set": lambda one, other: len({one, other}),
+    "set": lambda one, other: setattr(one, "size", 5),
+    "delete": lambda one, other: delattr(one, "size"),
+    "copy": lambda one, other: values(copy.copy(one)),
+    "state": lambda one, other: one.__getstate__(),
+    "fields": lambda one, other: [field.name for field in attrs.fields(type(one))],
+    "match": lambda one, other: type(one).__match_args__,
+    "evolve": lambda one, other: attrs.evolve(one, size=8).size,
+    "subclass": lambda one, other: attrs.define(type("Sub", (type(one),), {}))(size=1).__setattr__("size", 2),
+}
+
+
+@pytest.mark.parametrize("way", FIRST)
+def test_the_first_use_of_a_class(way: str) -> None:
+    """Whatever is done with it first, it is as if attrs had made the class long before."""
+    found = []
+    for made_with in (attrs, lazy_attrs):
+        cls = shapes(made_with)["Frozen"]
+        found.append(outcome(FIRST[way], cls(size=1, tags=()), cls(size=1, tags=(), aside="b")))
+
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("way", FIRST)
+def test_a_first_use_that_is_broken_off(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Ctrl-C while attrs makes the class is raised, not passed over; the next use finds the class as ever."""
+
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    cls = shapes(lazy_attrs)["Frozen"]
+    one, other = cls(size=1, tags=()), cls(size=1, tags=())
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(importlib, "import_module", interrupted)
+        FIRST[way](one, other)
+
+    assert (True, "size=1" in repr(one)) == (one == other, True)
+
+
+def test_what_somebody_put_into_a_class_stays() -> None:
+    """As it would had attrs made it all before."""
+    cls = shapes(lazy_attrs)["Frozen"]
+    cls.__repr__ = lambda self: "mine"  # type: ignore[assignment,method-assign]
+    one = cls(size=1)
+
+    assert ("mine", True, "mine") == (repr(one), one == one, repr(one))
+
+
+def test_what_was_resolved_stays_resolved() -> None:
+    """Looking through a class, as help and editors do, makes nothing of it anew."""
+    cls = shapes(lazy_attrs)["Frozen"]
+    before = attrs.fields(cls)
+    attrs.resolve_types(cls, globals())
+    inspect.getmembers(cls)
+
+    assert before is attrs.fields(cls)
+    assert int is attrs.fields(cls).size.type
+
+
+def test_checks_that_are_disabled() -> None:
+    """As attrs has it, for tests of those who use it."""
+    with attrs.validators.disabled():
+        made = [of["Checked"](size="3", name="long") for of in (BY_ATTRS, LATE)]
+
+    assert values(made[0]) == values(made[1])
+
+
+def test_nothing_is_left_of_the_class_that_was_made_anew() -> None:
+    """A base knows one subclass, not two."""
+    cls = shapes(lazy_attrs)["Frozen"]
+    gc.collect()
+
+    assert [cls] == cls.__mro__[1].__subclasses__()
 
 
 # -- the package's own classes
@@ -440,6 +510,14 @@ def test_a_class_of_the_package(cls: type) -> None:
         default = one.empty if field.default is attrs.NOTHING else field.default
         assert (one.KEYWORD_ONLY if field.kw_only else one.POSITIONAL_OR_KEYWORD) == one.kind
         assert "NOTHING" == repr(one.default) if made_late else default == one.default
+
+
+@pytest.mark.parametrize("cls", [TextChunk, Message, Usage, Tool, Hooks, Timeouts])
+def test_annotations_that_are_asked_for(cls: type) -> None:
+    """They resolve, as names of the class's module, for who looks at `__init__` alone."""
+    hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+
+    assert {field.alias for field in attrs.fields(cls)} == hints.keys() - {"return"}
 
 
 PROGRAM = """
