@@ -1,9 +1,9 @@
 """A stencil reads one string out of JSON texts that are alike but for it, without parsing them.
 
-Beneath the decoders, and pure. The events of one answer repeat themselves: id, model and structure are the same in
-each, only a piece of the answer's text differs, and at some providers a padding beside it. A stencil is cut from events
-that were parsed, and from then on compares: for a chunk of 300 bytes it takes 0.5 µs where json takes 1.85 and msgspec
-0.75. What does not match goes the ordinary way.
+Beneath the decoders, and pure. The events of one answer repeat themselves: model and structure are the same in each,
+only a piece of the answer's text differs, and at some providers an id before it or a padding behind it. A stencil is
+cut from events that were parsed, and from then on compares: for a chunk of 300 bytes it takes 0.5 µs where json takes
+1.85 and msgspec 0.75. What does not match goes the ordinary way.
 """
 
 from __future__ import annotations
