@@ -155,7 +155,7 @@ class SSEFramer:
         return events
 
     def _stray(self, text: str) -> list[Event]:
-        found = re.search(_STRAY, text) if self.strays else None
+        found = _compiled(_STRAY).search(text) if self.strays else None
         return [Event(text[found.end(1) :].strip(), "error", self.last_event_id, self.retry)] if found else []
 
 
@@ -376,7 +376,8 @@ _NOTHING: _Fields = (None, "message", None, None)
 _STRAY = r'(?:\A|\n)(error:|(?=[ \t]*(?:\[\s*)?\{\s*"error"\s*:(?!\s*null)))'
 """Where an error begins that stands outside of any field: llama.cpp's `error: {...}`, or plain JSON."""
 _COPYING = 2**20  # characters; sseclient-py copies what it has of an event once a line: 26 s for 4 MB in 100,000 lines
-_FIELD = r"(?m)^(data|event|id|retry)(?:: ?([^\n]*))?$"  # both are compiled with their first use
+_FIELD = r"(?m)^(data|event|id|retry)(?:: ?([^\n]*))?$"
+_compiled = functools.cache(re.compile)  # with their first use, which may be long after the import
 
 
 def _recognise(text: str) -> _Fields | None:
@@ -406,7 +407,7 @@ def _by_lines(text: str) -> _Fields:
     data: list[str] = []
     event = "message"
     id = retry = None
-    for match in re.finditer(_FIELD, text):
+    for match in _compiled(_FIELD).finditer(text):
         name, value = match.groups("")
         if name == "data":
             data.append(value)
@@ -424,7 +425,7 @@ def _by_sseclient(text: str) -> _Fields:
 
     It lets a void id or retry win over a valid one before it, and logs the names that it does not know.
     """
-    lines = [match.group() for match in re.finditer(_FIELD, text) if _is_valid(*match.groups(""))]
+    lines = [match.group() for match in _compiled(_FIELD).finditer(text) if _is_valid(*match.groups(""))]
     lines.append("data")  # a line more, taken off again below: without any data it would not give the id and retry
     blocks = iter([("\n".join(lines) + "\n\n").encode()])
     event = next(_sseclient()(blocks).events())

@@ -97,12 +97,13 @@ def _require_known(options: dict[str, Any], known: set[str]) -> None:
 class _Rest:
     """What attrs makes of a class, when it is first asked for; until then each name in the class has a stand-in."""
 
-    def __init__(self, name: str, bases: tuple[type, ...], body: dict[str, Any], own: dict[str, Field]) -> None:
+    def __init__(self, args: tuple[str, tuple[type, ...], dict[str, Any]], own: Iterable[Field], options: Any) -> None:
+        """Take name, bases and body of the class without its fields, these, and what attrs is told of the class."""
         self.cls: type
-        self.options: dict[str, Any] = {}
         self.stand_ins: dict[str, Any] = {}
-        self._class = name, bases, body
+        self._args = args
         self._own = own
+        self._options = options
         self._made: list[dict[str, Any]] = []  # one, or several where threads were at it at once: the first counts
 
     def put(self) -> None:
@@ -121,13 +122,13 @@ class _Rest:
 
     def _make(self) -> dict[str, Any]:
         attrs = importlib.import_module("attrs")
-        name, bases, body = self._class
+        name, bases, body = self._args
         fields = {}
-        for field in self._own.values():
+        for field in self._own:
             fields[field.name] = attrs.field(**field.options)
             if field.method is not None:
                 fields[field.name].default(field.method)
-        twin = vars(attrs.define(type(name, bases, body | fields), **self.options))
+        twin = vars(attrs.define(type(name, bases, body | fields), **self._options))
         return {name: twin[name] for name in self.stand_ins if name in twin}
 
 
@@ -174,8 +175,7 @@ def _class(original: type, options: dict[str, Any]) -> type:
         has_weakref = any(base.__weakrefoffset__ for base in original.__bases__)
         body["__slots__"] = tuple(slots if has_weakref else [*slots, "__weakref__"])
     init = "__init__" if options.get("init", "__init__" not in body) else "__attrs_init__"
-    rest = _Rest(original.__name__, original.__bases__, plain, own)
-    rest.options = options
+    rest = _Rest((original.__name__, original.__bases__, plain), own.values(), options)
     for name in _MADE_BY_ATTRS:
         if name not in body and _is_made(name, fields, options):
             rest.stand_ins[name] = _method_later(name, rest) if name in _QUIETLY_LOOKED_UP else _Later(rest.put)

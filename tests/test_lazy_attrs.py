@@ -119,7 +119,7 @@ def shapes(attrs: Any) -> dict[str, type]:
         size: int
 
         def __init__(self, text: str) -> None:
-            self.__attrs_init__(len(text))  # type: ignore[attr-defined]
+            self.__attrs_init__(len(text))
 
         def __eq__(self, other: object) -> bool:
             return isinstance(other, Own) and self.size % 10 == other.size % 10
@@ -138,7 +138,7 @@ def shapes(attrs: Any) -> dict[str, type]:
         note: str = "a class attribute"
 
         def __init__(self, name: str) -> None:
-            self.__attrs_init__(name=name)  # type: ignore[attr-defined]
+            self.__attrs_init__(name=name)
 
     class Row(Open):
         name = "row"
@@ -227,12 +227,17 @@ def test_instances(theirs: Any, ours: Any) -> None:
     assert weakref.ref(ours)() is ours
 
 
+def hashes_of(group: list[Any]) -> list[int]:
+    """How many hashes each two instances have."""
+    return [len({hash(a), hash(b)}) for a in group for b in group]
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_equality_and_hash(name: str) -> None:
     """Any two instances are equal, and hash alike, where those of attrs are and do."""
     made = [[of[name](*args, **kwargs) for args, kwargs in GOOD[name]] for of in (BY_ATTRS, LATE)]
     theirs, ours = ([[a == b for a in group for b in group], [a != b for a in group for b in group]] for group in made)
-    hashes = [outcome(lambda: [len({hash(a), hash(b)}) for a in group for b in group]) for group in made]  # noqa: B023
+    hashes = [outcome(hashes_of, group) for group in made]
 
     assert theirs == ours
     assert hashes[0] == hashes[1]
@@ -291,7 +296,7 @@ def test_classes(name: str) -> None:
     assert typing.get_type_hints(theirs.__init__) == typing.get_type_hints(ours.__init__)
     assert told(theirs) == told(ours)
     assert [type(f.default) for f in attrs.fields(theirs)] == [type(f.default) for f in attrs.fields(ours)]
-    assert theirs.__match_args__ == ours.__match_args__  # type: ignore[attr-defined]
+    assert theirs.__match_args__ == ours.__match_args__
     assert (theirs.__doc__, theirs.__qualname__, theirs.__module__) == (
         ours.__doc__,
         ours.__qualname__,
@@ -304,7 +309,7 @@ def test_classes(name: str) -> None:
 
 def test_methods_stay() -> None:
     """Properties, class methods, class variables and `super()` work in a class that was made anew."""
-    made = LATE["Frozen"].of(3)  # type: ignore[attr-defined]
+    made = LATE["Frozen"].of(3)
 
     assert ("hello n", 6, 7, "plain") == (made.greet(), made.double, made.shared, made.kind)
 
@@ -339,7 +344,7 @@ def test_a_class_that_attrs_makes_of_one_of_ours() -> None:
     """It has the fields of both, and is as frozen."""
 
     @attrs.frozen(kw_only=True)
-    class Theirs(LATE["Frozen"]):  # type: ignore[misc]
+    class Theirs(LATE["Frozen"]):
         extra: int = 5
 
     made = Theirs(size=1, extra=6)
@@ -365,7 +370,7 @@ def test_replace() -> None:
     """`copy.replace` works where that of attrs does."""
     theirs, ours = (of["Positional"](1) for of in (BY_ATTRS, LATE))
 
-    assert values(copy.replace(theirs, first=3)) == values(copy.replace(ours, first=3))  # type: ignore[attr-defined,unused-ignore]
+    assert values(copy.replace(theirs, first=3)) == values(copy.replace(ours, first=3))
 
 
 def test_what_an_older_attrs_does_not_make() -> None:
@@ -379,7 +384,7 @@ def test_the_rest_is_that_of_attrs() -> None:
     assert lazy_attrs.Factory is attrs.Factory
     assert lazy_attrs.validators is attrs.validators
     with pytest.raises(AttributeError, match="has no attribute 'make_class'"):
-        _ = lazy_attrs.make_class  # type: ignore[attr-defined]
+        _ = lazy_attrs.make_class
 
 
 def test_threads_that_use_a_class_first_at_once() -> None:
@@ -446,7 +451,7 @@ def test_a_first_use_that_is_broken_off(way: str, monkeypatch: pytest.MonkeyPatc
 def test_what_somebody_put_into_a_class_stays() -> None:
     """As it would had attrs made it all before."""
     cls = shapes(lazy_attrs)["Frozen"]
-    cls.__repr__ = lambda self: "mine"  # type: ignore[assignment,method-assign]
+    cls.__repr__ = lambda self: "mine"
     one = cls(size=1)
 
     assert ("mine", True, "mine") == (repr(one), one == one, repr(one))
@@ -506,7 +511,7 @@ def test_a_class_of_the_package(cls: type) -> None:
 
     assert [field.alias for field in expected] == [one.name for one in taken]
     for field, one in zip(expected, taken, strict=True):
-        made_late = isinstance(field.default, attrs.Factory)  # type: ignore[arg-type]
+        made_late = isinstance(field.default, attrs.Factory)
         default = one.empty if field.default is attrs.NOTHING else field.default
         assert (one.KEYWORD_ONLY if field.kw_only else one.POSITIONAL_OR_KEYWORD) == one.kind
         assert "NOTHING" == repr(one.default) if made_late else default == one.default
@@ -515,7 +520,7 @@ def test_a_class_of_the_package(cls: type) -> None:
 @pytest.mark.parametrize("cls", [TextChunk, Message, Usage, Tool, Hooks, Timeouts])
 def test_annotations_that_are_asked_for(cls: type) -> None:
     """They resolve, as names of the class's module, for who looks at `__init__` alone."""
-    hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+    hints = typing.get_type_hints(cls.__init__)
 
     assert {field.alias for field in attrs.fields(cls)} == hints.keys() - {"return"}
 

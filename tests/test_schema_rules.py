@@ -9,23 +9,7 @@ import pytest
 
 from streamkit.schema import offences
 from streamkit.schema_rules import OPENAI_STRICT
-
-TEXT = {"type": "string"}
-
-
-def closed(**properties: Any) -> dict[str, Any]:
-    """An object of these properties, as strict mode wants it."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def within(depth: int) -> dict[str, Any]:
-    """Objects within objects."""
-    return closed(a=within(depth - 1)) if depth else closed()
+from tests.test_schema import TEXT, closed, within
 
 
 @pytest.mark.parametrize(
@@ -37,7 +21,7 @@ def within(depth: int) -> dict[str, Any]:
         ("all_required", False, {**closed(a=TEXT), "required": []}),
         ("lone_refs", False, {**closed(a={"$ref": "#/$defs/b", "title": "b"}), "$defs": {"b": TEXT}}),
         ("properties", None, closed(**{f"p{at}": TEXT for at in range(5001)})),
-        ("depth", None, within(10)),
+        ("depth", None, within(11, TEXT)),
         ("enum_values", None, closed(a={"enum": list(range(1001))})),
         ("characters", None, closed(a={"const": "a" * 120_001})),
     ],
